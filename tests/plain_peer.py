@@ -389,7 +389,7 @@ class PlainServer:
         if service not in self.services:
             raise _Refused(f"Service not found: {service}")
         target = self.services[service]
-        function: Callable[..., Any] | None
+        function: object
         if isinstance(target, Mapping):
             function = target.get(method)
         else:
