@@ -389,13 +389,14 @@ class PlainServer:
         if service not in self.services:
             raise _Refused(f"Service not found: {service}")
         target = self.services[service]
-        function: object
-        if isinstance(target, Mapping):
-            function = target.get(method)
-        else:
-            function = getattr(target, method, None)
-        if method.startswith("_") or not callable(function):
+        found = (
+            target.get(method)
+            if isinstance(target, Mapping)
+            else getattr(target, method, None)
+        )
+        if method.startswith("_") or not callable(found):
             raise _Refused(f"Method not found: {service}.{method}")
+        function: Callable[..., Any] = found
         return function
 
     @staticmethod
