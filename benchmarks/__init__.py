@@ -1,0 +1,3 @@
+"""
+The measured claims, side by side with peers.
+"""

@@ -1,0 +1,73 @@
+"""
+This framework, with everything that is on by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from benchmarks.deferreds import driving
+from twisted_rpc.client import Client
+from twisted_rpc.idl import load_idl
+from twisted_rpc.server import Server
+from twisted_rpc.server.registry import Registry
+
+DISTRIBUTION = "twisted_rpc"
+
+idl = load_idl(Path(__file__).with_name("benchmark.idl"))
+
+
+class Benchmark:
+    """The implementation."""
+
+    def add(self, a: int, b: int) -> int:
+        """C{a + b}."""
+        return a + b
+
+    def echo(self, text: str) -> str:
+        """C{text}."""
+        return text
+
+    def store(self, order: Any) -> Any:
+        """C{order}."""
+        return order
+
+
+class Connected:
+    """A client with a connection of its own."""
+
+    def __init__(self, client: Client) -> None:
+        proxy = client.proxy(idl.IBenchmark)
+        self.add = proxy.add
+        self.echo = proxy.echo
+        self.store = proxy.store
+        self.order = idl.Order
+
+
+def serve(ready: Callable[[int], None]) -> None:
+    """Serve on a free port."""
+    registry = Registry()
+    registry.register(idl.IBenchmark, Benchmark())
+    server = Server(registry, listen=["tcp:0:interface=127.0.0.1"], reactor=reactor)
+    server.privilegedStartService()
+    server.startService()
+    listening: Any = server.listening
+    listening.addCallback(lambda ports: ready(ports[0].getHost().port))
+    reactor.run()
+
+
+def connect(port: int) -> Deferred[Connected]:
+    """Connect to the server on C{port}, and make one call to see that it is there."""
+    client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor)
+    client.startService()
+    connected = Connected(client)
+    answered: Deferred[int] = connected.add(0, 0)
+    return answered.addCallback(lambda _: connected)
+
+
+drive = driving(connect)
