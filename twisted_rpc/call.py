@@ -1,0 +1,214 @@
+# -*- test-case-name: tests.test_call -*-
+"""
+A call: what is asked, what answers it, and what stands between.
+
+A L{Responder} is a function from a L{Request} to its answer.  A client's asks a
+server; a server's runs an implementation; an L{Interceptor} wraps one and does
+not know on which end it stands.
+
+@see: "Your Server as a Function" (Eriksen, 2013), and tower's
+    U{Service <https://docs.rs/tower-service>}: the same type on both ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, copy_context
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+_T = TypeVar("_T")
+
+#: The encoded result, now or later; it fails with L{RPCError} only.
+Answer = bytes | Deferred[bytes]
+
+#: From a request to its answer; it may also raise L{RPCError}.
+Responder = Callable[["Request"], Answer]
+
+#: Wraps a responder, on a server and on a client alike.
+Interceptor = Callable[[Responder], Responder]
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Named(Protocol):
+    """
+    What a request knows of its method: names as they are on the wire.
+    """
+
+    @property
+    def service(self) -> str:
+        """The service."""
+        ...
+
+    @property
+    def wire_name(self) -> str:
+        """The method."""
+        ...
+
+
+class Origin(Protocol):
+    """
+    Where a request comes from: a connection of a server, or a client.
+    """
+
+    @property
+    def principal(self) -> str:
+        """Who calls."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The other end, for a log."""
+        ...
+
+    def seconds(self) -> float:
+        """The clock of this end."""
+        ...
+
+
+class Request:
+    """
+    One call, on its way; in an implementation, what L{current_call} returns.
+
+    @ivar method: the method, and what this end knows of it.
+    @ivar params: the arguments: the text of a JSON array.
+    @ivar id: the request id; on a client C{""} until the call is written.
+    @ivar deadline: when the caller stops waiting, in the clock's seconds; see
+        L{time_left}.
+    @ivar attempt: 1 for the first attempt.
+    @ivar metadata: names to texts that go with the call.
+    @ivar timestamp: when the call was made, by the caller's clock, in Unix
+        seconds.
+    @ivar replayed: the answer is the stored one of an earlier attempt.
+    @ivar cancelled: the call has been given up.  An implementation in a thread,
+        which nothing can interrupt, should look at it.
+    """
+
+    # An ordinary class with defaults: a request sets the few attributes that
+    # are its own, in half the time that slots for all of them take.
+    attempt: int = 1
+    metadata: Mapping[str, str] = _NOTHING
+    timestamp: float = 0.0
+    replayed: bool = False
+    cancelled: bool = False
+    oneway: bool = False
+    #: Whether the implementation has begun; C{False} while it waits for a thread.
+    started: bool = True
+    #: Of a call in a session; 0 elsewhere.
+    seq: int = 0
+    #: Ends the run of this call, once it has started and not yet ended.
+    cancel_run: Callable[[], None] | None = None
+
+    def __init__(
+        self, method: Any, params: Any, request_id: str, deadline: float, origin: Origin
+    ) -> None:
+        self.method: Any = method
+        self.params: Any = params
+        self.id = request_id
+        self.deadline = deadline
+        self.origin = origin
+
+    @property
+    def service(self) -> str:
+        """The service's name on the wire."""
+        return str(self.method.service)
+
+    @property
+    def name(self) -> str:
+        """The method's name on the wire."""
+        return str(self.method.wire_name)
+
+    @property
+    def principal(self) -> str:
+        """Who calls, as the server authenticated it; C{""} on a client."""
+        return self.origin.principal
+
+    @property
+    def peer(self) -> str:
+        """The other end, for a log."""
+        return self.origin.peer
+
+    @property
+    def time_left(self) -> float:
+        """
+        Seconds until the deadline; 0 if it is over.
+        """
+        return max(0.0, self.deadline - self.origin.seconds())
+
+    def cancel(self) -> None:
+        """
+        Give the call up: its run is cancelled, and its callers are told
+        CANCELLED.  In a thread, L{cancelled} becomes true and nothing else.
+        """
+        self.cancelled = True
+        if self.cancel_run is not None:
+            self.cancel_run()
+
+    def run(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        """
+        Call C{function} with this call as the current one: for callbacks that
+        something else calls, where the context is not this call's.
+        """
+        context = copy_context()
+        context.run(_current.set, self)
+        return context.run(function, *args, **kwargs)
+
+    @property
+    def log_id(self) -> str:
+        """
+        The id for a log: of a session's only the beginning, because who knows
+        it whole could ask for its answers (X9).
+        """
+        return f"{self.id[:6]}...:{self.seq}" if self.seq else self.id
+
+    def __repr__(self) -> str:
+        return f"<Request {self.service}.{self.name} {self.log_id}>"
+
+
+_current: ContextVar[Request | None] = ContextVar("twisted_rpc.current_call", default=None)
+
+
+def current_call() -> Request:
+    """
+    The call this code runs for.
+
+    It follows C{async def}, C{inlineCallbacks} and the threads of L{threaded}
+    methods by itself.  A bare callback has no context of its own: capture
+    C{call = current_call()} and use L{Request.run}.
+
+    @raise LookupError: no call is being run here.
+    """
+    call = _current.get()
+    if call is None:
+        raise LookupError(
+            "no call is being run here; in a callback, use call.run(function) with"
+            " the call captured where it began"
+        )
+    return call
+
+
+def run_current(
+    request: Request, function: Callable[..., _T], args: tuple[Any, ...]
+) -> _T:
+    """
+    Make C{request} current in this context and call C{function}.
+    """
+    _current.set(request)
+    return function(*args)
+
+
+def compose(*interceptors: Interceptor) -> Interceptor:
+    """
+    One interceptor of several: the first is outermost.  Done when a server or
+    client is made, not when it is called.
+    """
+
+    def composed(responder: Responder) -> Responder:
+        for interceptor in reversed(interceptors):
+            responder = interceptor(responder)
+        return responder
+
+    return composed

@@ -1,0 +1,156 @@
+# -*- test-case-name: tests.client.test_blocking -*-
+"""
+A client for scripts and notebooks, where nothing is asynchronous.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from twisted.internet.threads import blockingCallFromThread
+
+from twisted_rpc.client.client import Client
+from twisted_rpc.client.proxy import Proxy
+
+_lock = threading.Lock()
+#: The process whose reactor runs in a thread of ours.
+_started: list[int] = []
+
+
+class BlockingClient:
+    """
+    A L{Client} whose proxies return values and raise errors, from any thread.
+
+    The reactor runs in a thread of its own, started at the first use and ended
+    with the process.  Where a reactor runs already, use L{Client}.
+    """
+
+    def __init__(self, endpoint: Any, **options: Any) -> None:
+        """
+        @param endpoint: as for L{Client}.
+        @param options: as for L{Client}.
+        """
+        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
+
+        self._reactor: Any = reactor
+        _run(self._reactor)
+        self._client: Client = blockingCallFromThread(
+            self._reactor, Client, endpoint, reactor=self._reactor, **options
+        )
+
+    def proxy(self, interface: Any, **options: Any) -> Any:
+        """
+        An object with the interface's methods, which block until they have the
+        result and return it, or raise L{RPCError}.
+
+        @param interface: an interface of a loaded IDL, or its service.
+        @param options: as for L{Client.proxy}.
+        """
+        made = blockingCallFromThread(
+            self._reactor, lambda: self._client.proxy(interface, **options)
+        )
+        return BlockingProxy(self, made)
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        Call C{function} in the reactor's thread and wait for its Deferred.
+
+        @raise RuntimeError: this is the reactor's thread: waiting here for what
+            happens here would last for ever.
+        """
+        if threading.get_ident() == _thread_of(self._reactor):
+            raise RuntimeError("a BlockingClient cannot be used in the reactor's thread")
+        return blockingCallFromThread(self._reactor, function, *args, **kwargs)
+
+    def reflect(self, service: str | None = None) -> Any:
+        """As L{Client.reflect}."""
+        return self.call(self._client.reflect, service)
+
+    def health(self, service: str | None = None) -> Any:
+        """As L{Client.health}."""
+        return self.call(self._client.health, service)
+
+    def resolve(self, request_id: str) -> Any:
+        """As L{Client.resolve}."""
+        return self.call(self._client.resolve, request_id)
+
+    def close(self) -> None:
+        """
+        Close the connections.  The reactor goes on: it cannot be started twice.
+        """
+        self.call(self._client.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<BlockingClient {self._client.peer}>"
+
+
+class BlockingProxy:
+    """
+    A proxy whose methods block.
+    """
+
+    def __init__(self, client: BlockingClient, proxy: Proxy) -> None:
+        self._rpc_client = client
+        self._rpc_proxy = proxy
+        for name in proxy._rpc_targets:  # noqa: SLF001 - a proxy has no public names but the IDL's
+            setattr(self, name, _blocking(client, getattr(proxy, name)))
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._rpc_proxy!r}>"
+
+
+def _blocking(client: BlockingClient, method: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return client.call(method, *args, **kwargs)
+
+    call.__name__ = method.__name__
+    call.__doc__ = method.__doc__
+    return call
+
+
+def _thread_of(reactor: Any) -> int | None:
+    from twisted.python import threadable  # noqa: PLC0415 - its value changes as the reactor starts
+
+    ident: int | None = threadable.ioThread
+    return ident
+
+
+def _run(reactor: Any) -> None:
+    """
+    Run the reactor in a thread, once a process.
+    """
+    with _lock:
+        if _started and _started[0] != os.getpid():
+            raise RuntimeError(
+                "this process is a fork of one whose reactor runs in a thread, which a"
+                " fork does not copy: make the BlockingClient after the fork"
+            )
+        if reactor.running or _started:
+            return
+        _started.append(os.getpid())
+        running = threading.Event()
+        reactor.callWhenRunning(running.set)
+        thread = threading.Thread(
+            target=reactor.run,
+            kwargs={"installSignalHandlers": False},
+            name="twisted_rpc reactor",
+            daemon=True,
+        )
+        thread.start()
+        running.wait()
+
+

@@ -1,0 +1,239 @@
+# -*- test-case-name: tests.client.test_calls -*-
+"""
+A call of a client, until it ends.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_rpc.client.retry import REPEATABLE, final_error
+from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.wire.messages import CallTemplate, ReplyMessage
+
+if TYPE_CHECKING:
+    from twisted_rpc.client.link import Link
+    from twisted_rpc.client.pool import Pool
+
+
+class Target:
+    """
+    A method as a proxy calls it: everything the calls have in common.
+
+    @ivar schema: the method in the IDL.
+    @ivar timeout: seconds, over all attempts.
+    @ivar policy: provides L{IRetryPolicy<twisted_rpc.interfaces.IRetryPolicy>}.
+    @ivar metadata: sent with each call, or C{None}.
+    @ivar wait_for_ready: a call waits for a connection until its deadline.
+    @ivar median: how long an answer takes, about, in seconds; 0 until known.
+    """
+
+    __slots__ = (
+        "decode",
+        "delivery",
+        "extended",
+        "median",
+        "metadata",
+        "oneway",
+        "policy",
+        "schema",
+        "service",
+        "template",
+        "timeout",
+        "timeout_ms",
+        "wait_for_ready",
+        "wire_name",
+    )
+
+    def __init__(
+        self,
+        schema: Any,
+        timeout: float,
+        policy: Any,
+        metadata: Mapping[str, str] | None,
+        wait_for_ready: bool,
+    ) -> None:
+        self.schema = schema
+        self.service: str = schema.service
+        self.wire_name: str = schema.wire_name
+        self.delivery: str = schema.delivery
+        self.oneway: bool = schema.oneway
+        self.decode = schema.decode_result
+        self.template = CallTemplate(schema.service, schema.wire_name)
+        self.extended = self.template.extended
+        self.timeout = timeout
+        self.timeout_ms = max(1, round(timeout * 1000))
+        self.policy = policy
+        self.metadata = dict(metadata) if metadata else None
+        self.wait_for_ready = wait_for_ready
+        self.median = 0.0
+
+    def took(self, seconds: float) -> None:
+        """
+        Move L{median} towards a duration that was seen: up and down by equal
+        steps, so that it settles where half of them are below it.
+        """
+        median = self.median
+        if not median:
+            self.median = seconds
+        else:
+            step = max(median, 1e-5) * 0.05
+            self.median = median + step if seconds > median else max(0.0, median - step)
+
+
+class Call:
+    """
+    One call; it ends exactly once.
+
+    @ivar params: the text of the array, the same in every attempt.
+    @ivar deadline: in the clock's seconds.
+    @ivar id: the request id, once there is one.
+    @ivar seq: its number in the session; 0 outside one.
+    @ivar stamp: when it was made, as it stands in every attempt.
+    @ivar attempts: how many were written.
+    @ivar ambiguous: an attempt may have run and did not answer.
+    @ivar flying: the connection the last attempt was written to, while it has
+        no answer.
+    @ivar link: where it is pending.
+    """
+
+    id: str = ""
+    seq: int = 0
+    stamp: bytes = b""
+    attempts: int = 0
+    ambiguous: bool = False
+    anew: bool = False
+    free_retry: bool = True
+    last: RPCError | None = None
+    retry: Any = None
+    flying: Any = None
+    link: Link | None = None
+    tick: int = 0
+    raw: bool = False
+    done: bool = False
+    opaque: str = ""
+
+    def __init__(
+        self,
+        pool: Pool,
+        target: Target,
+        params: bytes,
+        deadline: float,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        self.pool = pool
+        self.target = target
+        self.params = params
+        self.deadline = deadline
+        self.metadata = metadata
+        self.deferred: Deferred[Any] = Deferred(self._cancelled)
+
+    # -- ends ---------------------------------------------------------------------------
+
+    def answered(self, message: ReplyMessage) -> None:
+        """
+        It succeeded.
+        """
+        self.done = True
+        try:
+            result = bytes(message.result) if self.raw else self.target.decode(message.result)
+        except InvalidValue as error:
+            self.deferred.errback(
+                Failure(
+                    RPCError(
+                        Code.INTERNAL,
+                        f"the reply does not fit the IDL: {error}",
+                        executed="yes",
+                    )
+                )
+            )
+            return
+        self.deferred.callback(result)
+
+    def failed(self, error: RPCError) -> None:
+        """
+        It failed.
+        """
+        if self.done:
+            return
+        self._stop()
+        if self.ambiguous and error.executed == "no":
+            # The last attempt did not run; one before it may have (D8).
+            error.executed = "unknown"
+        self.deferred.errback(Failure(error))
+
+    def gave_up(self, *, late: bool = False) -> None:
+        """
+        It ended without an answer that ends a call.
+        """
+        in_flight = self.flying is not None
+        self.failed(
+            final_error(
+                self.target.delivery,
+                late=late,
+                ambiguous=self.ambiguous or in_flight,
+                last=None if late and in_flight else self.last,
+                written=self.attempts > 0,
+            )
+        )
+
+    def expired(self) -> None:
+        """
+        Its time is up while it waits to be sent.
+        """
+        self.pool.unqueue(self)
+        self.gave_up(late=True)
+
+    def _stop(self) -> None:
+        self.done = True
+        if self.retry is not None:
+            if self.retry.active():
+                self.retry.cancel()
+            self.retry = None
+
+    def _cancelled(self, _: Deferred[Any]) -> None:
+        """
+        The caller gives it up: no more attempts, and the server is told.
+        """
+        self._stop()
+        self.pool.unqueue(self)
+        if self.link is not None:
+            self.link.cancelled(self)
+
+    # -- identity -------------------------------------------------------------------------
+
+    @property
+    def repeatable(self) -> bool:
+        """
+        Whether it may run more than once.
+        """
+        return self.target.delivery in REPEATABLE
+
+    def opaque_id(self) -> str:
+        """
+        The id for plain servers: random, and the same in every attempt.
+        """
+        if not self.opaque:
+            self.opaque = secrets.token_hex(16)
+        return self.opaque
+
+    def ext(self, now: float, ack: int | None) -> dict[str, Any]:
+        """
+        C{ext} of an attempt that is written now.
+        """
+        left = max(1, int((self.deadline - now) * 1000))
+        ext: dict[str, Any] = {"timeout": left}
+        if self.attempts > 1:
+            ext["attempt"] = self.attempts
+        if ack is not None:
+            ext["ack"] = ack
+        if self.target.oneway:
+            ext["oneway"] = True
+        if self.metadata:
+            ext["meta"] = dict(self.metadata)
+        return ext

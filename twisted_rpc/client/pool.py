@@ -1,0 +1,517 @@
+# -*- test-case-name: tests.client.test_pool -*-
+"""
+The calls of a client, and the links that carry them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc._version import __version__
+from twisted_rpc.client.backoff import Backoff
+from twisted_rpc.client.calls import Call, Target
+from twisted_rpc.client.link import Link
+from twisted_rpc.client.protocol import ClientProtocol
+from twisted_rpc.client.retry import RetryBudget
+from twisted_rpc.client.secrecy import may_carry_secrets
+from twisted_rpc.deadlines import TICK, Deadlines
+from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.wire.client import Wire
+from twisted_rpc.wire.limits import MIB, Limits
+from twisted_rpc.wire.messages import Auth, Hello, HelloLimits, Welcome
+
+SOFTWARE = f"twisted_rpc/{__version__}"
+
+#: Calls, and bytes of their arguments, that wait for a connection (C9).
+MAX_WAITING = 1_000
+MAX_WAITING_BYTES = 8 * MIB
+
+#: Sessions that end with their last call, while new calls use another.
+MAX_RETIRED = 8
+
+#: How often this process is a fork of another.  A number that a fork changes
+#: costs a call 0.03 us to look at, os.getpid 0.1.
+_forks = [0]
+
+
+def _forked() -> None:
+    _forks[0] += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class Pool:
+    """
+    What a client does with calls, whatever made them.
+
+    @ivar queue: the calls that no link has taken yet, in order.
+    @ivar links: those that take calls; the first is the one in use, and with a
+        plain server each has one call at a time.
+    @ivar strays: replies that came and nobody waited for.
+    """
+
+    _log = Logger(namespace="twisted_rpc.client")
+
+    def __init__(
+        self,
+        endpoints: Sequence[IStreamClientEndpoint],
+        *,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        limits: Limits,
+        wire: Wire,
+        max_connections: int,
+        auth: Mapping[str, str] | None,
+        auth_in_clear: bool,
+        ping: float,
+        connect_timeout: float,
+        budget: Any = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.endpoints = endpoints
+        self.clock = clock
+        self.seconds = clock.seconds
+        self.wall = wall
+        self.limits = limits
+        self.wire: Wire = wire
+        self.connect_timeout = connect_timeout
+        self.budget = budget if budget is not None else RetryBudget()
+        self.backoff = Backoff(chance)
+        self.digests: dict[str, str] = {}
+        self.welcome: Welcome | None = None
+        self.strays = 0
+        self.queue: dict[Call, None] = {}
+        self.links: list[Link] = []
+        self.retired: set[Link] = set()
+        self.pid = _forks[0]
+        self.closing = False
+        self._max_connections = max_connections
+        self._auth = dict(auth) if auth is not None else None
+        self._auth_in_clear = auth_in_clear
+        self._ping = ping
+        self._link: Link | None = None
+        self._deadlines = Deadlines(clock)
+        self._timer: Any = None
+        self._waiting_bytes = 0
+        self._unreachable: RPCError | None = None
+        self._idle: list[Deferred[None]] = []
+        self._questions: list[_Question] = []
+        self.protocols: set[ClientProtocol] = set()
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def start(
+        self,
+        target: Target,
+        params: bytes,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        deadline: float | None = None,
+        raw: bool = False,
+    ) -> Deferred[Any]:
+        """
+        Make a call.
+
+        @param params: the text of the array.
+        @param deadline: in the clock's seconds; C{None}: the target's timeout
+            from now.
+        @param raw: the result is wanted as the text it came in.
+
+        @return: fires with the result, or fails with L{RPCError}; cancelling it
+            stops retries and tells the server.
+        """
+        if self.pid is not _forks[0]:
+            self._after_fork()
+        call = Call(
+            self,
+            target,
+            params,
+            self.seconds() + target.timeout if deadline is None else deadline,
+            target.metadata if metadata is None else metadata,
+        )
+        if raw:
+            call.raw = True
+        deferred = call.deferred
+        if self._timer is None:
+            self._timer = self.clock.callLater(TICK, self._tick)
+        link = self._link
+        if (
+            link is not None
+            and len(link.pending) < link.room
+            and not self.queue
+            and deadline is None
+            and link.write(call)
+        ):
+            return deferred
+        self._later(call)
+        return deferred
+
+    def _later(self, call: Call) -> None:
+        """
+        It cannot be written at once.
+        """
+        if self.closing:
+            call.failed(RPCError(Code.UNAVAILABLE, "the client is closed", executed="no"))
+            return
+        error = self._unreachable
+        if error is not None and not call.target.wait_for_ready and not self._trying:
+            call.failed(_copy(error))
+            return
+        if not self._connected and (
+            len(self.queue) >= MAX_WAITING
+            or self._waiting_bytes + len(call.params) > MAX_WAITING_BYTES
+        ):
+            call.failed(
+                RPCError(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"{len(self.queue)} calls are waiting for a connection already",
+                    executed="no",
+                )
+            )
+            return
+        self._enqueue(call)
+        self.pump()
+
+    def _enqueue(self, call: Call) -> None:
+        self.queue[call] = None
+        self._waiting_bytes += len(call.params)
+        call.tick = self._deadlines.add(call, call.deadline)
+
+    def unqueue(self, call: Call) -> None:
+        """
+        C{call} no longer waits to be sent, if it did.
+        """
+        if call in self.queue:
+            del self.queue[call]
+            self._waiting_bytes -= len(call.params)
+            self._deadlines.discard(call, call.tick)
+
+    def requeue(self, call: Call) -> None:
+        """
+        Send C{call} as one that has no id yet.
+        """
+        if not call.done:
+            call.id = ""
+            call.seq = 0
+            call.flying = None
+            if call.retry is not None and call.retry.active():
+                call.retry.cancel()
+            call.retry = None
+            self._enqueue(call)
+
+    def pump(self) -> None:
+        """
+        Hand the calls that wait to the links that have room.
+        """
+        while self.queue:
+            call = next(iter(self.queue))
+            link = self._taker()
+            if link is None:
+                return
+            self.unqueue(call)
+            if link.plain:
+                link.write_plain(call)
+            elif not link.write(call):
+                self._enqueue(call)
+                return
+
+    def _taker(self) -> Link | None:
+        """
+        @return: a link that takes a call now; C{None}: none does yet, and one is
+            being made if that helps.
+        """
+        link = self._link
+        if link is None:
+            link = self._link = self._new_link()
+        if link.plain:
+            return self._plain_taker()
+        if len(link.pending) < link.room:
+            if not link.window_full:
+                return link
+            if len(self.retired) >= MAX_RETIRED:
+                return None
+            # One old call keeps the session from giving out more numbers (W20):
+            # it keeps its session, and new calls get another.
+            self.links.remove(link)
+            link.retired = True
+            self.retired.add(link)
+            link = self._link = self._new_link()
+        link.connect()
+        return None
+
+    def _plain_taker(self) -> Link | None:
+        for link in self.links:
+            if link.free:
+                return link
+        starting = sum(1 for link in self.links if not link.plain)
+        if len(self.links) < self._max_connections and starting < len(self.queue):
+            self._new_link()
+        for link in self.links:
+            link.connect()
+        return None
+
+    def _new_link(self) -> Link:
+        link = Link(self)
+        self.links.append(link)
+        return link
+
+    def may_retry(self, call: Call, error: RPCError, *, delay: float) -> bool:
+        """
+        Whether there is budget (C7), and time (C4), for another attempt.
+        """
+        if self.closing or not self.budget.failure():
+            return False
+        return self.seconds() + delay + call.target.median < call.deadline
+
+    @property
+    def budget_left(self) -> bool:
+        """
+        Whether retries are made at all now.
+        """
+        tokens = getattr(self.budget, "tokens", None)
+        return tokens is None or tokens > self.budget.size / 2
+
+    # -- what links tell --------------------------------------------------------------------
+
+    @property
+    def _trying(self) -> bool:
+        return any(not link.failing for link in self.links)
+
+    @property
+    def _connected(self) -> bool:
+        return any(link.room or link.plain for link in self.links)
+
+    def needs(self, link: Link) -> bool:
+        """
+        Whether calls wait for C{link} to connect.
+        """
+        return bool(self.queue) and link in self.links
+
+    def hello(self, protocol: ClientProtocol, session: str | None) -> Hello:
+        """
+        What a connection says first.
+
+        @raise RPCError: FAILED_PRECONDITION, the credentials must not be sent
+            over this connection (W18).
+        """
+        auth = None
+        if self._auth is not None:
+            if not (self._auth_in_clear or may_carry_secrets(protocol.transport)):
+                raise RPCError(
+                    Code.FAILED_PRECONDITION,
+                    "credentials are not sent in clear text beyond this machine:"
+                    " use a tls: endpoint, or pass auth_in_clear=True",
+                    executed="no",
+                )
+            auth = Auth(self._auth["scheme"], self._auth["token"])
+        return Hello(
+            versions=[1],
+            session=session,
+            limits=HelloLimits(self.limits.max_frame),
+            ping=round(self._ping * 1000),
+            schema=self.digests,
+            auth=auth,
+            software=SOFTWARE,
+        )
+
+    def learned(self, welcome: Welcome, protocol: ClientProtocol) -> None:
+        """
+        A server has introduced itself.
+        """
+        self.welcome = welcome
+        for service, digest in self.digests.items():
+            theirs = welcome.schema.get(service)
+            if theirs is not None and theirs != digest:
+                self._log.warn(
+                    "{service}: the IDL of {peer} is not the one loaded here",
+                    service=service,
+                    peer=protocol.peer,
+                )
+
+    def ready(self, link: Link) -> None:
+        """
+        A link is connected.
+        """
+        self._unreachable = None
+        if not link.plain and link in self.links:
+            self._link = link
+            for other in [each for each in self.links if each is not link]:
+                # The server was plain and is not any more: one link is enough.
+                if not other.busy:
+                    other.close()
+        self._ask(link)
+        self.pump()
+
+    def unreachable(self, error: RPCError, *, permanent: bool) -> None:
+        """
+        Nobody answers at any address, or hello was refused.
+        """
+        self._unreachable = error
+        for question in list(self._questions):
+            question.failed(_copy(error))
+        for call in list(self.queue):
+            if permanent or not call.target.wait_for_ready:
+                self.unqueue(call)
+                if call.ambiguous:
+                    call.gave_up()
+                else:
+                    call.failed(_copy(error))
+
+    def closed(self, link: Link) -> None:
+        """
+        A link has ended.
+        """
+        if link in self.links:
+            self.links.remove(link)
+        self.retired.discard(link)
+        if self._link is link:
+            self._link = self.links[0] if self.links else None
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """
+        End the calls whose time is up: a look at all of them, at most some 1,000
+        a link, costs 60 us, and spares each call a timer of 0.9 us.
+        """
+        self._timer = None
+        now = self.seconds()
+        busy = False
+        for link in (*self.links, *self.retired):
+            if link.busy:
+                link.expire(now)
+                busy = busy or link.busy
+        if busy:
+            self._timer = self.clock.callLater(TICK, self._tick)
+
+    def _after_fork(self) -> None:
+        """
+        This process is a copy of the one whose links these are: begin anew, with
+        sessions of its own, and do not touch what the parent uses.
+        """
+        self.pid = _forks[0]
+        for link in (*self.links, *self.retired):
+            link.abandon()
+        self.links.clear()
+        self.retired.clear()
+        self.queue.clear()
+        self._questions.clear()
+        self.protocols.clear()
+        self._waiting_bytes = 0
+        self._link = None
+        self._timer = None
+        self._deadlines = Deadlines(self.clock)
+
+    # -- questions ------------------------------------------------------------------------------
+
+    def control(self, method: str, params: list[Any]) -> Deferred[Any]:
+        """
+        Call C{$rpc} on the connection in use, made if need be.
+
+        @return: fires with the result, or fails with L{RPCError}.
+        """
+        question = _Question(self, method, params)
+        self._questions.append(question)
+        if self._link is None:
+            self._link = self._new_link()
+        if not self._link.ask(question):
+            question.tick = self._deadlines.add(question, self.seconds() + self.limits.hello * 2)
+            self._link.connect()
+        return question.answer
+
+    def _ask(self, link: Link) -> None:
+        for question in list(self._questions):
+            link.ask(question)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def close(self) -> Deferred[None]:
+        """
+        Close every link; calls that have not ended fail.
+
+        @return: fires when no connection is left.
+        """
+        self.closing = True
+        for call in list(self.queue):
+            self.unqueue(call)
+            call.gave_up()
+        for question in list(self._questions):
+            question.failed(RPCError(Code.UNAVAILABLE, "the client is closed", executed="no"))
+        for link in (*self.links, *self.retired):
+            link.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadlines.stop()
+        done: Deferred[None] = Deferred()
+        if self.protocols:
+            self._idle.append(done)
+        else:
+            done.callback(None)
+        return done
+
+    def connection_ended(self, protocol: ClientProtocol) -> None:
+        """
+        A connection has ended.
+        """
+        self.protocols.discard(protocol)
+        if not self.protocols:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+
+
+class _Question:
+    """
+    A control call that waits for a connection.
+    """
+
+    def __init__(self, pool: Pool, method: str, params: list[Any]) -> None:
+        self._pool = pool
+        self.method = method
+        self.params = params
+        self.answer: Deferred[Any] = Deferred()
+        self.tick = 0
+
+    def sent(self) -> None:
+        """
+        It no longer waits.
+        """
+        if self in self._pool._questions:  # noqa: SLF001 - two halves of one thing
+            self._pool._questions.remove(self)  # noqa: SLF001
+            self._pool._deadlines.discard(self, self.tick)  # noqa: SLF001
+
+    def failed(self, error: RPCError) -> None:
+        """
+        There is no connection, or none that could carry it.
+        """
+        self.sent()
+        if not self.answer.called:
+            self.answer.errback(Failure(error))
+
+    def expired(self) -> None:
+        """
+        No connection came in time.
+        """
+        self.failed(
+            RPCError(Code.DEADLINE_EXCEEDED, "no connection in time", executed="no")
+        )
+
+
+def _copy(error: RPCError) -> RPCError:
+    return RPCError(
+        error.code,
+        error.message,
+        executed=error.executed,
+        retry_after=error.retry_after,
+        remote=error.remote,
+    )

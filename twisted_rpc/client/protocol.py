@@ -1,0 +1,227 @@
+# -*- test-case-name: tests.client.test_protocol -*-
+"""
+One connection of a client: bytes and Deferreds meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.errors import Code, ProtocolError, RPCError
+from twisted_rpc.transport import FrameProtocol, peer_name
+from twisted_rpc.wire.client import (
+    ClientConnection,
+    GoAwayReceived,
+    HelloRefused,
+    PlainServer,
+    State,
+    Welcomed,
+)
+from twisted_rpc.wire.messages import ReplyMessage, write_stamp
+
+if TYPE_CHECKING:
+    from twisted_rpc.client.link import Link
+
+
+class ClientProtocol(FrameProtocol):
+    """
+    The client's end of a connection.
+
+    @ivar link: whose connection it is.
+    @ivar pending: the calls of the link, by id.
+    @ivar going_away: the server has sent C{$goaway}.
+    @ivar strays: replies that nobody waited for.
+    """
+
+    _log = Logger(namespace="twisted_rpc.client")
+
+    peer: str = ""
+    strays: int = 0
+
+    def __init__(self, link: Link) -> None:
+        pool = link.pool
+        super().__init__(pool.clock, pool.limits)
+        self.link = link
+        self.connection = ClientConnection(pool.limits, pool.wire)
+        self.pending = link.pending
+        self.going_away = False
+        self._receive = self.connection.receive
+        self._wall = pool.wall
+        self._stamp: bytes | None = None
+        self._controls: dict[str, Deferred[Any]] = {}
+        self._timer: Any = None
+        self._last_ping = 0.0
+        self._ping = 0.0
+
+    def connectionMade(self) -> None:
+        """
+        Tell the link, which says hello.
+        """
+        super().connectionMade()
+        self.peer = peer_name(self.transport)
+        self.link.connected(self)
+
+    @property
+    def stamp(self) -> bytes:
+        """
+        The time of this turn, as it is written into requests.
+        """
+        stamp = self._stamp
+        if stamp is None:
+            stamp = write_stamp(self._wall())
+            if self._turn:
+                self._stamp = stamp
+        return stamp
+
+    def stringReceived(self, frame: bytes) -> None:
+        """
+        Take one frame: nearly always the answer to a call.
+        """
+        try:
+            message = self._receive(frame)
+        except ProtocolError as error:
+            self._broken(str(error))
+            return
+        if type(message) is ReplyMessage:
+            if message.error is None:
+                call = self.pending.pop(message.request_id, None)
+                if call is not None:
+                    self.link.succeeded(call, message, self)
+                    return
+            self._reply(message)
+        elif isinstance(message, Welcomed):
+            self.link.welcomed(self, message.welcome)
+        elif isinstance(message, PlainServer):
+            self.link.plain_server(self)
+        elif isinstance(message, HelloRefused):
+            self.link.refused(self, message.error)
+        elif isinstance(message, GoAwayReceived):
+            self.going_away = True
+            self.link.went_away(self)
+
+    def turnEnded(self) -> None:
+        """
+        The next turn has a time of its own.
+        """
+        self._stamp = None
+
+    def _reply(self, message: ReplyMessage) -> None:
+        """
+        An error, the answer to a control call, or a reply nobody waits for.
+        """
+        control = self._controls.pop(message.request_id, None)
+        if control is not None:
+            if message.error is None:
+                control.callback(msgspec.json.decode(message.result))
+            else:
+                control.errback(Failure(self.connection.error_of(message)))
+            return
+        if self.connection.state is State.PLAIN:
+            self.link.plain_answered(self, message)
+            return
+        call = self.pending.get(message.request_id)
+        if call is None or message.error is None:
+            if message.request_id == "unknown":
+                self._broken(message.error or "the server could not read a frame")
+                return
+            # Late, doubled, or of a call that was given up (C12).
+            self.strays += 1
+            self.link.stray(self)
+            return
+        self.link.failed(call, self, self.connection.error_of(message), message)
+
+    def _broken(self, reason: str) -> None:
+        self._log.warn(
+            "{peer} broke the protocol: {reason}", peer=self.peer, reason=reason[:200]
+        )
+        self.abort()
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        """
+        A server that sends more than it was told we take has broken the protocol.
+        """
+        self._broken(f"a frame of {length} bytes, above the limit of {self.MAX_LENGTH}")
+
+    # -- control calls --------------------------------------------------------------------
+
+    def control(
+        self, method: str, params: list[Any], *, oneway: bool = False
+    ) -> Deferred[Any]:
+        """
+        Call C{$rpc}.
+
+        @return: fires with the result, or fails with L{RPCError}.
+        """
+        answer: Deferred[Any] = Deferred()
+        control_id, frame = self.connection.control(
+            method, params, self.stamp, oneway=oneway
+        )
+        if oneway:
+            answer.callback(None)
+        else:
+            self._controls[control_id] = answer
+        self.send_frame(frame)
+        return answer
+
+    # -- life -----------------------------------------------------------------------------
+
+    def keep_alive(self, interval: float) -> None:
+        """
+        Ping from now on.
+
+        @param interval: seconds; 0: do not.
+        """
+        self._ping = interval
+        self._last_ping = self._seconds()
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """
+        Once a second: does the server live, and does it read?
+        """
+        self._timer = self._clock.callLater(1.0, self._look_after)
+        now = self._seconds()
+        if self.overdue(now):
+            self._broken("it stopped in the middle of a frame, or does not read")
+            return
+        if not self._ping:
+            return
+        silent = now - self.heard
+        if self._last_ping > self.heard and now - self._last_ping > self.limits.ping_timeout:
+            self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
+            self.abort()
+        elif now - self._last_ping >= self._ping and silent >= min(1.0, self._ping):
+            self._last_ping = now
+            self.control("ping", []).addErrback(lambda _: None)
+
+    def when_lost(self, told: Callable[[], None]) -> None:
+        """
+        Call C{told} when the connection has ended.
+        """
+        self._told = told
+
+    _told: Callable[[], None] | None = None
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """
+        What was open here has no answer.
+        """
+        super().connectionLost(reason)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        controls, self._controls = self._controls, {}
+        for control in controls.values():
+            control.errback(
+                Failure(
+                    RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
+                )
+            )
+        self.link.lost(self, reason)
+        if self._told is not None:
+            self._told()

@@ -1,0 +1,83 @@
+# -*- test-case-name: tests.test_deadlines -*-
+"""
+Many deadlines, one timer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+#: Seconds between two looks; nothing ends later than twice that.
+TICK = 0.025
+
+
+class Expiring(Protocol):
+    """
+    What has a deadline.
+    """
+
+    def expired(self) -> None:
+        """The deadline is over."""
+        ...
+
+
+class Deadlines:
+    """
+    Tells each thing when its deadline is over, at most 50 ms late.
+
+    A C{callLater} and its cancellation for each call would cost 0.9 us; a set
+    for each 25 ms of time costs a third of that, and one timer looks at them.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._ticks: dict[int, set[Expiring]] = {}
+        self._timer: Any = None
+
+    def add(self, thing: Expiring, deadline: float) -> int:
+        """
+        @param deadline: in the clock's seconds.
+
+        @return: what L{discard} needs to find it again.
+        """
+        tick = int(deadline / TICK) + 1
+        at = self._ticks.get(tick)
+        if at is None:
+            at = self._ticks[tick] = set()
+        at.add(thing)
+        if self._timer is None:
+            self._timer = self._clock.callLater(TICK, self._look)
+        return tick
+
+    def discard(self, thing: Expiring, tick: int) -> None:
+        """
+        It has ended by itself.
+        """
+        at = self._ticks.get(tick)
+        if at is not None:
+            at.discard(thing)
+            if not at:
+                del self._ticks[tick]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._ticks.values()))
+
+    def _look(self) -> None:
+        self._timer = None
+        now = int(self._clock.seconds() / TICK)
+        for tick in sorted(tick for tick in self._ticks if tick <= now):
+            for thing in self._ticks.pop(tick, ()):
+                thing.expired()
+        if self._ticks and self._timer is None:
+            self._timer = self._clock.callLater(TICK, self._look)
+
+    def stop(self) -> None:
+        """
+        Forget everything, and leave no timer.
+        """
+        self._ticks.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

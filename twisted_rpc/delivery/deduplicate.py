@@ -1,0 +1,251 @@
+# -*- test-case-name: tests.delivery.test_deduplicate -*-
+"""
+A retried call takes effect once.
+
+The interceptor that stands between authentication and everything that may
+refuse or run a call: a repeated call that has ended is answered from its record
+even when the server is overloaded or going away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_rpc.call import Answer, Interceptor, Request, Responder
+from twisted_rpc.delivery.memory import Ledger, MemoryStore
+from twisted_rpc.delivery.records import Outcome, Record, Session, fingerprint, frozen
+from twisted_rpc.delivery.table import (
+    State,
+    Verdict,
+    judge_session,
+    judge_sessionless,
+)
+from twisted_rpc.errors import Code, RPCError, refusal
+
+#: What the caller of a duplicate beyond the bound of waiters is told to wait, in
+#: seconds.
+_WAITERS_RETRY = 0.1
+
+
+class Run:
+    """
+    A run that has started and not ended, and all who wait for it.
+
+    @ivar request: the one that started it.
+    """
+
+    __slots__ = ("_waiting", "answer", "request")
+
+    def __init__(self, request: Request, answer: Deferred[bytes]) -> None:
+        self.request = request
+        self.answer = answer
+        self._waiting: list[Deferred[bytes]] = []
+
+    def join(self) -> Deferred[bytes]:
+        """
+        Wait.
+
+        @return: fires with the encoded result, or fails as the run does.  The
+            run is cancelled when the last who waits has cancelled this (W27).
+        """
+        waiter: Deferred[bytes] = Deferred(self._leave)
+        self._waiting.append(waiter)
+        return waiter
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _leave(self, waiter: Deferred[bytes]) -> None:
+        self._waiting.remove(waiter)
+        if not self._waiting:
+            self.request.cancelled = True
+            self.answer.cancel()
+
+    def ended(self, outcome: Outcome) -> None:
+        """
+        Answer everybody, each exactly once.
+        """
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if isinstance(outcome, RPCError):
+                waiter.errback(Failure(frozen(outcome)))
+            else:
+                waiter.callback(outcome)
+
+
+def deduplicating(store: MemoryStore) -> Interceptor:
+    """
+    Answer each call as its record in C{store} says; run what has none, once.
+    """
+
+    def interceptor(responder: Responder) -> Responder:
+        return _Deduplication(store, responder).respond
+
+    return interceptor
+
+
+class _Deduplication:
+    def __init__(self, store: MemoryStore, responder: Responder) -> None:
+        self._store = store
+        self._responder = responder
+
+    def respond(self, request: Request) -> Answer:
+        session: Session | None = request.origin.session  # type: ignore[attr-defined]
+        if session is None:
+            return self._sessionless(request)
+        seq = request.seq
+        record = session.records.get(seq)
+        params = fingerprint(request.params)
+        # What judge_session says of nearly every request, without asking it:
+        # no record, above the floor, within the window (test_table compares).
+        if record is not None or not 0 < seq - session.floor <= self._store.window:
+            verdict = judge_session(
+                live=True,
+                seq=seq,
+                floor=session.floor,
+                window=self._store.window,
+                state=State.ABSENT if record is None else record.state,
+                same=record is None or record.same(request.method, params),
+                delivery=request.method.delivery,
+            )
+            if verdict is not Verdict.RUN:
+                return self._answer(verdict, request, record)
+        return self._run(request, session, seq, Record(request.method, params))
+
+    def _sessionless(self, request: Request) -> Answer:
+        ledger = self._store.ledger(request.origin.principal)
+        record = ledger.records.get(request.id)
+        params = fingerprint(request.params)
+        verdict = judge_sessionless(
+            timestamp=request.timestamp,
+            floor=ledger.floor,
+            state=State.ABSENT if record is None else record.state,
+            same=record is None or record.same(request.method, params),
+            delivery=request.method.delivery,
+        )
+        if verdict is Verdict.STALE:
+            raise _stale(request, ledger)
+        if verdict is not Verdict.RUN:
+            return self._answer(verdict, request, record)
+        record = Record(request.method, params)
+        record.timestamp = request.timestamp
+        return self._run(request, ledger, request.id, record)
+
+    def _answer(self, verdict: Verdict, request: Request, record: Record | None) -> Answer:
+        """
+        Everything but running it.
+        """
+        if record is not None:
+            if verdict is Verdict.REPLAY:
+                return _replay(request, record)
+            if verdict is Verdict.JOIN and record.run is not None:
+                run: Run = record.run
+                if len(run) < self._store.waiters:
+                    return run.join()
+        raise _REFUSALS[verdict](self._store)
+
+    def _run(
+        self, request: Request, holder: Session | Ledger, key: Any, record: Record
+    ) -> Answer:
+        store = self._store
+        if store.bytes >= store.total_bytes and not store.room(holder):
+            raise refusal(
+                Code.RESOURCE_EXHAUSTED, "no room to remember another call", retry_after=1.0
+            )
+        store.claim(holder, key, record)
+        try:
+            answer = self._responder(request)
+        except RPCError as error:
+            self._ended(holder, key, record, error, request)
+            raise
+        if type(answer) is bytes:
+            store.complete(holder, key, record, answer, request.origin.seconds())
+            return answer
+        run = record.run = Run(request, answer)
+        waiter = run.join()
+        answer.addCallbacks(
+            lambda result: self._ended(holder, key, record, result, request),
+            lambda failure: self._ended(holder, key, record, _error(failure), request),
+        )
+        return waiter
+
+    def _ended(
+        self,
+        holder: Session | Ledger,
+        key: Any,
+        record: Record,
+        outcome: Outcome,
+        request: Request,
+    ) -> None:
+        run: Run | None = record.run
+        if isinstance(outcome, RPCError) and outcome.executed == "no":
+            self._store.unclaim(holder, key, record)
+        else:
+            kept = frozen(outcome) if isinstance(outcome, RPCError) else outcome
+            self._store.complete(holder, key, record, kept, request.origin.seconds())
+        if run is not None:
+            run.ended(outcome)
+
+
+def _error(failure: Failure) -> RPCError:
+    error = failure.value
+    if isinstance(error, RPCError):
+        return error
+    # Dispatch turns everything into RPCError; an interceptor of the user's may
+    # not.  The call has run, and nothing of the cause crosses the wire.
+    return RPCError(Code.INTERNAL, "Internal error", executed="yes")
+
+
+def _replay(request: Request, record: Record) -> bytes:
+    outcome = record.outcome
+    request.replayed = True
+    if isinstance(outcome, RPCError):
+        error = frozen(outcome)
+        error.replayed = True
+        raise error
+    assert outcome is not None  # noqa: S101 - DONE has an outcome
+    return outcome
+
+
+def _stale(request: Request, ledger: Ledger) -> RPCError:
+    behind = ledger.floor - request.timestamp
+    wall = getattr(request.origin, "wall", None)
+    text = "this call may have run; its record is gone"
+    if wall is not None and ledger.floor > 0:
+        lag = wall() - request.timestamp
+        if lag >= 1.0 and behind >= 0:
+            text += (
+                f"; the caller's clock is {lag:.0f} s behind the server's;"
+                " see --sessionless-clock"
+            )
+    return refusal(Code.STALE_REQUEST, text, executed="unknown")
+
+
+_REFUSALS = {
+    Verdict.STALE: lambda store: refusal(
+        Code.STALE_REQUEST, "this call may have run; its record is gone", executed="unknown"
+    ),
+    Verdict.BEYOND_WINDOW: lambda store: refusal(
+        Code.RESOURCE_EXHAUSTED,
+        f"seq is beyond the window of {store.window}",
+        retry_after=_WAITERS_RETRY,
+    ),
+    Verdict.ID_REUSED: lambda store: refusal(
+        Code.ID_REUSED, "this id belongs to a call with other parameters"
+    ),
+    Verdict.NOT_CACHED: lambda store: refusal(
+        Code.RESULT_NOT_CACHED, "the call ran; its answer is not kept", executed="yes"
+    ),
+    Verdict.IN_DOUBT: lambda store: refusal(
+        Code.OUTCOME_UNKNOWN, "the server stopped while this call ran", executed="unknown"
+    ),
+    Verdict.JOIN: lambda store: refusal(
+        Code.IN_PROGRESS,
+        f"{store.waiters} duplicates are waiting already",
+        executed="unknown",
+        retry_after=_WAITERS_RETRY,
+    ),
+}

@@ -1,0 +1,407 @@
+# -*- test-case-name: tests.delivery.test_memory -*-
+"""
+The store that lives in the process: exact while it does, and a restart ends
+every session, so that nothing runs twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted_rpc.delivery.records import (
+    RECORD_SIZE,
+    SESSION_SIZE,
+    Outcome,
+    Record,
+    Session,
+    outcome_size,
+)
+from twisted_rpc.delivery.table import State, floor_after
+from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.wire.limits import KIB, MIB
+
+#: Above so many principals the floors of those without records become one.
+MAX_FLOORS: Final = 10_000
+
+#: The name of everybody who is not authenticated.
+ANONYMOUS: Final = "anonymous"
+
+
+class Ledger:
+    """
+    What one principal has in the store.
+
+    @ivar floor: the timestamp at or below which a request without a session and
+        without a record never runs.
+    @ivar records: of requests without a session, by id, oldest first.
+    @ivar bytes: what those are counted with.
+    @ivar sessions: its sessions, by id.
+    @ivar detached: those no connection uses, the longest first.
+    """
+
+    __slots__ = ("bytes", "detached", "floor", "principal", "records", "running", "sessions")
+
+    def __init__(self, principal: str, floor: float) -> None:
+        self.principal = principal
+        self.floor = floor
+        self.records: dict[str, Record] = {}
+        self.bytes = 0
+        self.running = 0
+        self.sessions: dict[str, Session] = {}
+        self.detached: OrderedDict[str, Session] = OrderedDict()
+
+
+class MemoryStore:
+    """
+    Records in memory, bounded in every dimension; all sizes in bytes.
+
+    @ivar retention: seconds that a session without a connection, and the record
+        of a request without a session, are kept.
+    @ivar window: sequence numbers of a session that may be open at once.
+    @ivar waiters: duplicates that may wait for one run.
+    @ivar session_bytes: answers kept for one session.
+    @ivar principal_bytes: answers kept for one principal's requests that have
+        no session.
+    @ivar total_bytes: everything together.
+    @ivar sessions_per_principal: for C{anonymous}, whom all strangers share,
+        C{sessions} holds instead.
+    @ivar sessions: in all.
+    @ivar bytes: what is in use now.
+    @ivar evicted: answers that were dropped to make room, so far.
+    """
+
+    name: Final = "memory"
+    durable: Final = False
+    classes: Final = ("readonly", "idempotent", "once")
+
+    def __init__(
+        self,
+        *,
+        retention: float = 900.0,
+        window: int = 1024,
+        waiters: int = 64,
+        session_bytes: int = 4 * MIB,
+        principal_bytes: int = 16 * MIB,
+        total_bytes: int = 64 * MIB,
+        sessions_per_principal: int = 64,
+        sessions: int = 10_000,
+    ) -> None:
+        numbers = {
+            "retention": retention,
+            "window": window,
+            "waiters": waiters,
+            "session_bytes": session_bytes,
+            "principal_bytes": principal_bytes,
+            "total_bytes": total_bytes,
+            "sessions_per_principal": sessions_per_principal,
+            "sessions": sessions,
+        }
+        for name, value in numbers.items():
+            if value <= 0:
+                raise ValueError(f"{name} is {value}: it must be above 0")
+        if total_bytes < 64 * KIB:
+            raise ValueError(f"total_bytes is {total_bytes}: it must be at least 65536")
+        self.retention = retention
+        self.window = window
+        self.waiters = waiters
+        self.session_bytes = session_bytes
+        self.principal_bytes = principal_bytes
+        self.total_bytes = total_bytes
+        self.sessions_per_principal = sessions_per_principal
+        self.max_sessions = sessions
+        self.bytes = 0
+        self.evicted = 0
+        self.sessions: dict[str, Session] = {}
+        self.ledgers: dict[str, Ledger] = {}
+        self._floor = 0.0
+
+    def start(self, now: float) -> None:
+        """
+        The store begins to serve: whatever was asked before C{now} may have run
+        in an earlier life of this server (D30).
+
+        @param now: the server's clock, in Unix seconds.
+        """
+        self._floor = floor_after(self._floor, now)
+        for ledger in self.ledgers.values():
+            ledger.floor = floor_after(ledger.floor, now)
+
+    # -- sessions -----------------------------------------------------------------
+
+    def attach(self, principal: str, wanted: str | None) -> tuple[Session, bool]:
+        """
+        The session of a new connection.
+
+        @param wanted: the session it asks to resume.
+
+        @return: the session, and whether it is the one that was asked for.
+
+        @raise RPCError: RESOURCE_EXHAUSTED, no session can be had.
+        """
+        session = self.sessions.get(wanted) if wanted is not None else None
+        resumed = session is not None and session.principal == principal
+        if session is None or not resumed:
+            session = self._new_session(principal)
+        session.attached += 1
+        self.ledgers[principal].detached.pop(session.id, None)
+        return session, resumed
+
+    def _new_session(self, principal: str) -> Session:
+        ledger = self.ledger(principal)
+        most = self.max_sessions if principal == ANONYMOUS else self.sessions_per_principal
+        if len(ledger.sessions) >= most or len(self.sessions) >= self.max_sessions:
+            # A principal loses its own longest unattached session, and nobody
+            # else's (D19).
+            idle = next((s for s in ledger.detached.values() if not s.running), None)
+            if idle is None:
+                raise refusal(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"{len(ledger.sessions)} sessions are open already",
+                    retry_after=1.0,
+                )
+            self.end(idle)
+        session = Session(secrets.token_hex(16), principal)
+        self.sessions[session.id] = session
+        ledger.sessions[session.id] = session
+        self.bytes += SESSION_SIZE
+        return session
+
+    def detach(self, session: Session, now: float) -> None:
+        """
+        A connection that used C{session} has ended.
+        """
+        session.attached -= 1
+        if not session.attached:
+            session.detached_at = now
+            self.ledgers[session.principal].detached[session.id] = session
+
+    def end(self, session: Session) -> None:
+        """
+        C{session} dies, for ever, and its records with it.
+        """
+        self.sessions.pop(session.id, None)
+        ledger = self.ledgers[session.principal]
+        ledger.sessions.pop(session.id, None)
+        ledger.detached.pop(session.id, None)
+        self.bytes -= session.bytes + SESSION_SIZE
+        session.bytes = 0
+        session.records.clear()
+
+    def expire(self, now: float, wall: float) -> None:
+        """
+        End the sessions that nobody has used for L{retention} seconds (D20), and
+        drop the records of requests without a session that ended so long ago,
+        each together with a rise of its principal's floor (D29).
+
+        @param now: the clock that L{detach} and L{complete} were told.
+        @param wall: the server's clock, in Unix seconds.
+        """
+        oldest = now - self.retention
+        for ledger in list(self.ledgers.values()):
+            for session in list(ledger.detached.values()):
+                if session.detached_at > oldest:
+                    break
+                if not session.running:
+                    self.end(session)
+            for key, record in list(ledger.records.items()):
+                if record.state is State.IN_PROGRESS:
+                    continue
+                if record.ended > oldest:
+                    break
+                self._forget(ledger, key, record)
+        if len(self.ledgers) > MAX_FLOORS:
+            self._merge_floors(wall)
+
+    def _merge_floors(self, wall: float) -> None:
+        """
+        Many floors become one, upwards (D32): the lowest of those that nothing
+        else hangs on.
+        """
+        idle = [each for each in self.ledgers.values() if not each.records and not each.sessions]
+        idle.sort(key=lambda each: each.floor)
+        for ledger in idle[: len(self.ledgers) - MAX_FLOORS // 2]:
+            self._floor = floor_after(self._floor, min(ledger.floor, wall))
+            del self.ledgers[ledger.principal]
+        for ledger in self.ledgers.values():
+            ledger.floor = floor_after(ledger.floor, self._floor)
+
+    def ledger(self, principal: str) -> Ledger:
+        """
+        What C{principal} has here, made at its first use.
+        """
+        ledger = self.ledgers.get(principal)
+        if ledger is None:
+            ledger = self.ledgers[principal] = Ledger(principal, self._floor)
+        return ledger
+
+    # -- records --------------------------------------------------------------------
+
+    def room(self, holder: Session | Ledger) -> bool:
+        """
+        Whether another call of C{holder} can be remembered; answers that belong
+        to its principal are evicted for it, nobody else's.
+        """
+        if self.bytes + RECORD_SIZE <= self.total_bytes:
+            return True
+        self._shrink_principal(self.ledgers[holder.principal])
+        return self.bytes + RECORD_SIZE <= self.total_bytes
+
+    def claim(self, holder: Session | Ledger, key: Any, record: Record) -> None:
+        """
+        The run of a new call begins (row 15).
+        """
+        records: dict[Any, Record] = holder.records
+        records[key] = record
+        record.size = RECORD_SIZE
+        holder.bytes += RECORD_SIZE
+        holder.running += 1
+        self.bytes += RECORD_SIZE
+
+    def unclaim(self, holder: Session | Ledger, key: Any, record: Record) -> None:
+        """
+        The call was refused before it ran: refusals are not recorded (D15).
+        """
+        holder.running -= 1
+        self._drop(holder, key, record)
+
+    def complete(
+        self, holder: Session | Ledger, key: Any, record: Record, outcome: Outcome, now: float
+    ) -> None:
+        """
+        The run has ended; its answer is kept, if there is room for it.
+
+        @param now: the clock's seconds.
+        """
+        holder.running -= 1
+        record.run = None
+        record.state = State.DONE
+        record.outcome = outcome
+        record.ended = now
+        size = outcome_size(outcome)
+        record.size += size
+        holder.bytes += size
+        self.bytes += size
+        if isinstance(holder, Session):
+            if key <= holder.floor:
+                # Acknowledged while it ran (D7).
+                self._drop(holder, key, record)
+            elif holder.bytes > self.session_bytes:
+                self._evict(holder, self.session_bytes * 3 // 4)
+        elif holder.bytes > self.principal_bytes:
+            self._shrink_ledger(holder, self.principal_bytes * 3 // 4)
+        if self.bytes > self.total_bytes:
+            self._shrink_principal(self.ledgers[holder.principal])
+
+    def release(self, session: Session, ack: int) -> None:
+        """
+        The client will send nothing below C{ack} again: raise the floor, and
+        drop what is at or below it, once it has ended (D7).
+        """
+        floor = session.floor
+        if ack - 1 <= floor:
+            return
+        session.floor = ack - 1
+        records = session.records
+        keys: Iterable[int] = range(floor + 1, ack)
+        if ack - floor > len(records) + 1:
+            keys = [seq for seq in records if seq < ack]
+        for seq in keys:
+            record = records.get(seq)
+            if record is not None and record.state is not State.IN_PROGRESS:
+                del records[seq]
+                session.bytes -= record.size
+                self.bytes -= record.size
+
+    def _drop(self, holder: Session | Ledger, key: Any, record: Record) -> None:
+        records: dict[Any, Record] = holder.records
+        if records.pop(key, None) is not None:
+            holder.bytes -= record.size
+            self.bytes -= record.size
+
+    def _forget(self, ledger: Ledger, key: str, record: Record) -> None:
+        """
+        Drop a record and raise the floor to its timestamp, in one step (D29).
+        """
+        ledger.floor = floor_after(ledger.floor, record.timestamp)
+        self._drop(ledger, key, record)
+
+    def _evict(self, holder: Session | Ledger, target: int) -> None:
+        """
+        Turn answers into tombstones, oldest first, until C{holder} is at or
+        below C{target} or has none left.
+        """
+        for record in holder.records.values():
+            if holder.bytes <= target:
+                return
+            if record.state is State.DONE:
+                self._bury(holder, record)
+
+    def _bury(self, holder: Session | Ledger, record: Record) -> None:
+        freed = record.size - RECORD_SIZE
+        record.state = State.TOMBSTONE
+        record.outcome = None
+        record.size = RECORD_SIZE
+        holder.bytes -= freed
+        self.bytes -= freed
+        self.evicted += 1
+
+    def _shrink_ledger(self, ledger: Ledger, target: int) -> None:
+        """
+        Bodies go first, then records, the oldest timestamp first (D28).
+        """
+        self._evict(ledger, target)
+        if ledger.bytes <= target:
+            return
+        ended = [
+            (record.timestamp, key)
+            for key, record in ledger.records.items()
+            if record.state is not State.IN_PROGRESS
+        ]
+        for _, key in sorted(ended):
+            if ledger.bytes <= target:
+                return
+            self._forget(ledger, key, ledger.records[key])
+
+    def _shrink_principal(self, ledger: Ledger) -> None:
+        """
+        Make room in the whole store out of what one principal has.
+        """
+        target = self.total_bytes * 7 // 8
+        for session in list(ledger.sessions.values()):
+            self._evict(session, session.bytes - max(0, self.bytes - target))
+            if self.bytes <= target:
+                return
+        self._shrink_ledger(ledger, ledger.bytes - (self.bytes - target))
+
+    # -- questions --------------------------------------------------------------------
+
+    def find(
+        self, principal: str, session: Session | None, request_id: str
+    ) -> tuple[State, Record | None]:
+        """
+        What is known of a call now.
+
+        @raise RPCError: SESSION_UNKNOWN, the id belongs to a session that is not
+            the caller's.
+        """
+        owner, colon, digits = request_id.rpartition(":")
+        if session is not None and colon and owner == session.id and digits.isdecimal():
+            seq = int(digits)
+            found = session.records.get(seq)
+            if found is None:
+                return (State.FORGOTTEN if seq <= session.floor else State.ABSENT), None
+            return found.state, found
+        ledger = self.ledgers.get(principal)
+        found = ledger.records.get(request_id) if ledger is not None else None
+        if found is None:
+            raise refusal(Code.SESSION_UNKNOWN, "no such session", executed="unknown")
+        return found.state, found
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore {len(self.sessions)} sessions, {self.bytes} bytes>"
+
+
+__all__ = ["ANONYMOUS", "Ledger", "MemoryStore", "RPCError"]

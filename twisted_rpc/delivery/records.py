@@ -1,0 +1,152 @@
+# -*- test-case-name: tests.delivery.test_records -*-
+"""
+What is kept of a call, and of a session.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from twisted_rpc.delivery.table import State
+from twisted_rpc.errors import RPCError
+
+#: Parameters up to so many bytes are kept as they are; of longer ones a hash (D4).
+#: Hashing every small call would cost more than the rest of deduplication.
+INLINE = 64
+
+
+def fingerprint(params: Any) -> bytes:
+    """
+    What tells the parameters of two requests apart.
+
+    @param params: the text of the array, as C{bytes} or C{msgspec.Raw}.
+    """
+    text = bytes(params)
+    if len(text) <= INLINE:
+        return text
+    return blake2b(text, digest_size=16).digest()
+
+
+#: What is stored of an answer: the encoded result, or the error.
+Outcome = bytes | RPCError
+
+
+def frozen(error: RPCError) -> RPCError:
+    """
+    C{error} without what it drags along: frames, causes, its own class.
+    """
+    return RPCError(
+        error.code,
+        error.message,
+        executed=error.executed,
+        retry_after=error.retry_after,
+        error_id=error.error_id,
+        type=error.type,
+        data=error.data,
+    )
+
+
+class Record:
+    """
+    What is known of one call.
+
+    @ivar method: whose call it is; with C{params} its fingerprint.
+    @ivar fence: grows with each claim.
+    @ivar outcome: the answer, while the state is DONE.
+    @ivar run: the run that is going on here, once somebody has to wait for it.
+    @ivar size: bytes this record is counted with.
+    @ivar timestamp: of a sessionless call; the request's that made it.
+    @ivar ended: when it ended, in the clock's seconds.
+    """
+
+    __slots__ = (
+        "ended",
+        "fence",
+        "method",
+        "outcome",
+        "params",
+        "run",
+        "size",
+        "state",
+        "timestamp",
+    )
+
+    def __init__(self, method: Any, params: bytes) -> None:
+        self.method = method
+        self.params = params
+        self.state = State.IN_PROGRESS
+        self.fence = 1
+        self.outcome: Outcome | None = None
+        self.run: Any = None
+        self.size = 0
+
+    def same(self, method: Any, params: bytes) -> bool:
+        """
+        Whether it is the record of a call with these parameters.
+        """
+        mine = self.method
+        return (
+            (mine is method or (mine.service, mine.wire_name) == (method.service, method.wire_name))
+            and self.params == params
+        )
+
+
+#: What a record takes in memory beside its outcome: itself 112 bytes, its
+#: parameters up to 97, its place in a dict 100, its key 32, its share of the
+#: dict's spare room.
+RECORD_SIZE = 400
+
+#: What a session takes, beside its records.
+SESSION_SIZE = 1_000
+
+
+def outcome_size(outcome: Outcome) -> int:
+    """
+    Bytes an outcome takes in memory, about.
+    """
+    if isinstance(outcome, bytes):
+        return len(outcome)
+    size = 500 + len(outcome.message)
+    if outcome.data is not None:
+        size += len(bytes(outcome.data)) if not isinstance(outcome.data, dict) else 1000
+    return size
+
+
+class Session:
+    """
+    A client's calls, as far as this server has to remember them.
+
+    @ivar principal: who may use it.
+    @ivar floor: the highest seq that was acknowledged.
+    @ivar records: by seq, above the floor but for what still runs.
+    @ivar attached: connections that use it now.
+    @ivar detached_at: since when there are none.
+    @ivar bytes: what its records are counted with.
+    @ivar running: records IN_PROGRESS.
+    """
+
+    __slots__ = (
+        "attached",
+        "bytes",
+        "detached_at",
+        "floor",
+        "id",
+        "principal",
+        "records",
+        "running",
+    )
+
+    def __init__(self, session_id: str, principal: str) -> None:
+        self.id = session_id
+        self.principal = principal
+        self.floor = 0
+        self.records: dict[int, Record] = {}
+        self.attached = 0
+        self.detached_at = 0.0
+        self.bytes = 0
+        self.running = 0
+
+    def __repr__(self) -> str:
+        # The id is a secret (X9).
+        return f"<Session {self.id[:4]}... of {self.principal}, {len(self.records)} records>"

@@ -1,0 +1,70 @@
+# -*- test-case-name: tests.server.test_coroutines -*-
+"""
+Running an C{async def}, on whichever reactor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+_T = TypeVar("_T")
+
+
+def asyncio_loop(reactor: IReactorTime) -> asyncio.AbstractEventLoop | None:
+    """
+    @return: the event loop of Twisted's asyncio reactor; C{None} for any other.
+    """
+    loop = getattr(reactor, "_asyncioEventloop", None)
+    return loop if isinstance(loop, asyncio.AbstractEventLoop) else None
+
+
+def start(
+    coroutine: Coroutine[Any, Any, _T],
+    context: Context,
+    loop: asyncio.AbstractEventLoop | None,
+) -> Deferred[_T]:
+    """
+    Run C{coroutine} in C{context}.
+
+    With C{loop} it is a task of asyncio, which may await asyncio's futures and
+    Deferreds alike; without, it may await Deferreds, and an asyncio future in it
+    would never fire.
+
+    @return: fires with its result; cancelling it cancels what it awaits.
+    """
+    if loop is None:
+        return context.run(Deferred.fromCoroutine, coroutine)
+    task = loop.create_task(_awaiting_both(coroutine, loop), context=context)
+    return Deferred.fromFuture(task)
+
+
+@types.coroutine
+def _awaiting_both(
+    coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
+) -> Generator[Any, Any, _T]:
+    """
+    Pass on what C{coroutine} awaits, Deferreds turned into futures.
+    """
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            awaited = coroutine.send(value) if error is None else coroutine.throw(error)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+        value, error = None, None
+        try:
+            if isinstance(awaited, Deferred):
+                value = yield from awaited.asFuture(loop).__await__()
+            else:
+                value = yield awaited
+        except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to catch
+            error = raised

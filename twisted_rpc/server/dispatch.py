@@ -1,0 +1,252 @@
+# -*- test-case-name: tests.server.test_dispatch -*-
+"""
+The innermost responder of a server: arguments in, implementation, answer out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from time import perf_counter
+from types import CoroutineType
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.call import Answer, Request, run_current
+from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.server.admission import Admission
+from twisted_rpc.server.coroutines import asyncio_loop, start
+from twisted_rpc.server.threads import Threads
+
+#: A call that holds the reactor for longer is named in the log, in seconds.
+SLOW: Final = 0.1
+
+#: What every run's context is a copy of: nothing of one call reaches another.
+_EMPTY: Final = Context()
+
+
+class Dispatch:
+    """
+    Runs implementations.
+
+    @ivar running: calls that have started and not ended, beyond those that
+        answer at once.
+    @ivar idle: called when C{running} becomes 0.
+    """
+
+    _log = Logger(namespace="twisted_rpc.server")
+
+    def __init__(
+        self,
+        admission: Admission,
+        threads: Threads,
+        reactor: IReactorTime,
+        *,
+        debug_errors: bool = False,
+        slow: float = SLOW,
+    ) -> None:
+        self.running = 0
+        self.idle: Callable[[], None] | None = None
+        self._refuse = admission.refuse
+        self._threads = threads
+        self._seconds = reactor.seconds
+        self._loop = asyncio_loop(reactor)
+        self._debug_errors = debug_errors
+        self._slow = slow
+
+    def respond(self, request: Request) -> Answer:
+        """
+        Run one call.
+
+        @raise RPCError: it was refused (executed C{"no"}), or failed.
+        """
+        refused = self._refuse(request, self._seconds())
+        if refused is not None:
+            raise refused
+        method = request.method
+        try:
+            # A request without a seq came by the plain profile, whose peers are
+            # read as leniently as nothing is lost (W12).
+            args = (
+                method.decode_params(request.params)
+                if request.seq
+                else method.decode_params_plain(request.params)
+            )
+        except InvalidValue as error:
+            raise RPCError(
+                Code.INVALID_ARGUMENT,
+                f"Parameter validation failed: {error}",
+                executed="no",
+            ) from None
+        context = _EMPTY.copy()
+        if method.threaded:
+            return self._wait(
+                request, self._threads.run(request, context, method.function, args)
+            )
+        started = perf_counter()
+        try:
+            result = context.run(run_current, request, method.function, args)
+            if type(result) is CoroutineType:
+                result = start(result, context, self._loop)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it raises, its caller gets an answer
+            raise self._error(request, error) from error
+        held = perf_counter() - started
+        if held > self._slow:
+            self._name_slow(request, held)
+        if type(result) is Deferred:
+            return self._wait(request, result)
+        try:
+            encoded: bytes = method.encode_result(result)
+        except InvalidValue as error:
+            # A subclass of Deferred, or something else to wait for.
+            if isinstance(result, Deferred):
+                return self._wait(request, result)
+            if isinstance(result, Awaitable):
+                return self._wait(request, start(_await(result), context, self._loop))
+            raise self._unfit(request, error) from None
+        return encoded
+
+    def _wait(self, request: Request, result: Deferred[Any]) -> Answer:
+        """
+        The answer of an implementation that has not answered yet.
+        """
+        self.running += 1
+        request.origin.inflight += 1  # type: ignore[attr-defined]
+        request.cancel_run = result.cancel
+        answer: Deferred[bytes] = result.addCallbacks(
+            self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,)
+        )
+        # What has ended already is spared the machinery of waiting.
+        if answer.called and not answer.paused:
+            ended = answer.result  # type: ignore[attr-defined]
+            if type(ended) is bytes:
+                return ended
+            if isinstance(ended, Failure) and isinstance(ended.value, RPCError):
+                answer.addErrback(lambda _: None)
+                raise ended.value
+        return answer
+
+    def _ended(self, request: Request) -> None:
+        # Its slot is free when the implementation has ended, not before (W27).
+        request.cancel_run = None
+        request.origin.inflight -= 1  # type: ignore[attr-defined]
+        self.running -= 1
+        if not self.running and self.idle is not None:
+            self.idle()
+
+    def _succeeded(self, result: Any, request: Request) -> bytes:
+        self._ended(request)
+        try:
+            encoded: bytes = request.method.encode_result(result)
+        except InvalidValue as error:
+            raise self._unfit(request, error) from None
+        return encoded
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        self._ended(request)
+        if not request.started:
+            # It never left the queue of threads: the refusal stands as it is.
+            failure.raiseException()
+        raise self._error(request, failure.value, failure) from None
+
+    # -- errors -----------------------------------------------------------------
+
+    def _error(
+        self, request: Request, error: BaseException, failure: Failure | None = None
+    ) -> RPCError:
+        """
+        What the caller is told of something an implementation raised.
+        """
+        if isinstance(error, RPCError):
+            return _declared(request, error)
+        if isinstance(error, (CancelledError, asyncio.CancelledError)):
+            return RPCError(
+                Code.CANCELLED, "CANCELLED: cancelled by the caller", executed="yes"
+            )
+        error_id = secrets.token_hex(8)
+        self._log.failure(
+            "{service}.{method} failed, error_id {error_id}",
+            failure=failure if failure is not None else Failure(error),
+            error_id=error_id,
+            **_fields(request),
+        )
+        if self._debug_errors:
+            return self._internal(f"{type(error).__name__}: {_text(error)}", error_id)
+        return self._internal(f"Internal error (error_id {error_id})", error_id)
+
+    def _unfit(self, request: Request, error: InvalidValue) -> RPCError:
+        """
+        The implementation returned what the IDL does not allow.
+        """
+        error_id = secrets.token_hex(8)
+        self._log.error(
+            "{service}.{method} returned what its IDL type does not allow: {reason},"
+            " error_id {error_id}",
+            reason=f"{error.path or 'result'}: {error.reason}",
+            error_id=error_id,
+            **_fields(request),
+        )
+        return self._internal(f"Internal error (error_id {error_id})", error_id)
+
+    def _internal(self, message: str, error_id: str) -> RPCError:
+        return RPCError(Code.INTERNAL, message, executed="yes", error_id=error_id)
+
+    def _name_slow(self, request: Request, held: float) -> None:
+        self._log.warn(
+            "{service}.{method} held the reactor for {milliseconds} ms, and every other"
+            " call with it; mark it @threaded or make it asynchronous",
+            milliseconds=round(held * 1000),
+            **_fields(request),
+        )
+
+
+def _fields(request: Request) -> dict[str, Any]:
+    return {
+        "service": request.service,
+        "method": request.name,
+        "request_id": request.log_id,
+        "peer": request.peer,
+    }
+
+
+def _declared(request: Request, error: RPCError) -> RPCError:
+    """
+    The error as it goes on the wire and into the record: with its type and
+    members if the IDL declares it, and without what it drags along.
+    """
+    declared = request.method.encode_exception(error)
+    if declared is not None:
+        return RPCError(
+            declared.code,
+            declared.message,
+            executed="yes",
+            type=declared.type,
+            data=msgspec.Raw(declared.data),  # type: ignore[arg-type]
+        )
+    return RPCError(
+        error.code,
+        error.message,
+        executed="yes",
+        retry_after=error.retry_after,
+        error_id=error.error_id,
+    )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:1000]
+    except Exception:  # noqa: BLE001 - str() of somebody's exception may do anything
+        return "its text cannot be had"
+
+
+async def _await(result: Awaitable[Any]) -> Any:
+    return await result

@@ -1,0 +1,240 @@
+# -*- test-case-name: tests.server.test_factory -*-
+"""
+The connections of a server.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+
+from twisted_rpc.call import Interceptor
+from twisted_rpc.deadlines import Deadlines
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.server.admission import Admission, SessionlessClock
+from twisted_rpc.server.dispatch import Dispatch
+from twisted_rpc.server.methods import Methods
+from twisted_rpc.server.protocol import ServerProtocol
+from twisted_rpc.server.threads import Threads
+from twisted_rpc.wire.limits import Limits
+
+#: Seconds between two looks at all connections; what they time is at most so
+#: much late.  10,000 idle connections take 2 ms of it.
+SWEEP = 0.5
+
+#: Sweeps between two looks for what the store may forget.
+EXPIRE_EVERY = 10
+
+
+class Shared:
+    """
+    What all connections of a server have in common.
+
+    @ivar wall: Unix seconds; C{clock} may count from anywhere.
+    @ivar digests: of the services, by name.
+    @ivar services: the schema of each, by name.
+    @ivar client_dated: a request without a session is dated by its sender.
+    """
+
+    def __init__(
+        self,
+        registry: Any,
+        *,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        limits: Limits,
+        store: MemoryStore,
+        default_timeout: float,
+        require_session: bool,
+        sessionless_clock: SessionlessClock,
+        strict_json: bool,
+        debug_errors: bool,
+        interceptors: Sequence[Interceptor],
+        authenticator: Any,
+        threads: Threads,
+        reflection: bool,
+    ) -> None:
+        self.clock = clock
+        self.wall = wall
+        self.limits = limits
+        self.store = store
+        self.strict_json = strict_json
+        self.client_dated = sessionless_clock == "client"
+        self.authenticator = authenticator
+        self.reflection = reflection
+        self.deadlines = Deadlines(clock)
+        self.admission = Admission(limits, wall, require_session=require_session)
+        self.threads = threads
+        self.dispatch = Dispatch(self.admission, threads, clock, debug_errors=debug_errors)
+        self.methods = Methods(registry, self.dispatch, store, interceptors, default_timeout)
+        self.services = {name: each.schema for name, each in registry.services.items()}
+        self.digests = {name: schema.digest for name, schema in self.services.items()}
+        self.connections: set[ServerProtocol] = set()
+        self.addresses: Counter[str] = Counter()
+        self.ended: Callable[[], None] | None = None
+        self._ages: dict[ServerProtocol, float] = {}
+
+    def connected(self, protocol: ServerProtocol) -> None:
+        """
+        A connection has begun.
+        """
+        self.connections.add(protocol)
+        self.addresses[_host(protocol.transport.getPeer())] += 1
+        if self.limits.max_age:
+            # Plus or minus a tenth, so that connections that began together do
+            # not end together (gRFC A9).
+            spread = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
+            self._ages[protocol] = protocol.heard + self.limits.max_age * spread
+
+    def disconnected(self, protocol: ServerProtocol) -> None:
+        """
+        A connection has ended.
+        """
+        self.connections.discard(protocol)
+        self._ages.pop(protocol, None)
+        host = _host(protocol.transport.getPeer())
+        self.addresses[host] -= 1
+        if self.addresses[host] <= 0:
+            del self.addresses[host]
+        if not self.connections and self.ended is not None:
+            self.ended()
+
+    def old_at(self, protocol: ServerProtocol) -> float:
+        """
+        When a connection has reached its age, in the clock's seconds.
+        """
+        return self._ages.get(protocol, float("inf"))
+
+
+class RPCServerFactory(ServerFactory):
+    """
+    Makes the protocols of a server; those who listen themselves give it to
+    their port.
+    """
+
+    noisy = False
+    _log = Logger(namespace="twisted_rpc.server")
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._sweeps = 0
+        self._timer: Any = None
+        self._started = False
+
+    def doStart(self) -> None:
+        """
+        A port begins to listen.
+        """
+        if not self._started:
+            self._started = True
+            self.shared.store.start(self.shared.wall())
+        if self._timer is None:
+            self._timer = self.shared.clock.callLater(SWEEP, self._sweep)
+        super().doStart()
+
+    def doStop(self) -> None:
+        """
+        A port has stopped listening; the connections there are go on.
+        """
+        super().doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> ServerProtocol | None:
+        """
+        @return: C{None}, and the connection is closed at once, above the limits
+            of connections.
+        """
+        shared = self.shared
+        if len(shared.connections) >= shared.limits.max_connections:
+            self._log.warn(
+                "{limit} connections are open; one more is refused",
+                limit=shared.limits.max_connections,
+            )
+            return None
+        host = _host(addr)
+        if shared.addresses[host] >= shared.limits.max_connections_per_address:
+            self._log.warn(
+                "{limit} connections from {host} are open; one more is refused",
+                limit=shared.limits.max_connections_per_address,
+                host=host,
+            )
+            return None
+        protocol = ServerProtocol(shared)
+        protocol.factory = self
+        return protocol
+
+    def _sweep(self) -> None:
+        shared = self.shared
+        self._timer = shared.clock.callLater(SWEEP, self._sweep)
+        now = shared.clock.seconds()
+        for protocol in tuple(shared.connections):
+            protocol.sweep(now)
+        self._sweeps += 1
+        if self._sweeps % EXPIRE_EVERY == 0:
+            shared.store.expire(now, shared.wall())
+
+    # -- the end ------------------------------------------------------------------------
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        Let what runs end, for at most so many seconds, and close everything.
+
+        @return: fires when no connection is left.
+        """
+        shared = self.shared
+        shared.admission.draining = True
+        if not shared.connections and not shared.dispatch.running:
+            self.stop()
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        timers: list[Any] = []
+
+        def check() -> None:
+            if not shared.connections and not shared.dispatch.running and not gone.called:
+                for timer in timers:
+                    if timer.active():
+                        timer.cancel()
+                self.stop()
+                gone.callback(None)
+
+        def close() -> None:
+            for protocol in tuple(shared.connections):
+                protocol.close()
+            # Runs that nobody waits for any more do not hold the process.
+            shared.dispatch.running = 0
+            check()
+
+        shared.ended = shared.dispatch.idle = check
+        timers.append(shared.clock.callLater(seconds, close))
+        for protocol in tuple(shared.connections):
+            protocol.go_away("drain")
+        check()
+        return gone
+
+    def abort(self) -> None:
+        """
+        End every connection at once.
+        """
+        self.shared.admission.draining = True
+        for protocol in tuple(self.shared.connections):
+            protocol.abort()
+        self.stop()
+
+    def stop(self) -> None:
+        """
+        Leave no timer.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self.shared.deadlines.stop()
+
+
+def _host(address: Any) -> str:
+    return str(getattr(address, "host", None) or "local")

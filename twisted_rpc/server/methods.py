@@ -1,0 +1,158 @@
+# -*- test-case-name: tests.server.test_methods -*-
+"""
+The methods of a server, each with what a call of it goes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted_rpc.call import Interceptor, Request, Responder, compose
+from twisted_rpc.delivery.deduplicate import deduplicating
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.dispatch import Dispatch
+
+
+class ServedMethod:
+    """
+    One method, everything about it that a call needs looked up beforehand.
+
+    @ivar respond: what a call of it goes through, outermost first.
+    @ivar timeout: seconds a call has that names no timeout itself.
+    """
+
+    __slots__ = (
+        "decode_params",
+        "decode_params_plain",
+        "delivery",
+        "encode_exception",
+        "encode_result",
+        "function",
+        "oneway",
+        "respond",
+        "schema",
+        "service",
+        "streams",
+        "threaded",
+        "timeout",
+        "wire_name",
+    )
+
+    def __init__(self, implemented: Any, respond: Responder, default_timeout: float) -> None:
+        schema = implemented.schema
+        self.schema = schema
+        self.service: str = schema.service
+        self.wire_name: str = schema.wire_name
+        self.delivery: str = schema.delivery
+        self.oneway: bool = schema.oneway
+        self.streams: bool = schema.streams_result or schema.streams_parameter
+        self.threaded: bool = implemented.threaded
+        self.timeout: float = schema.timeout or default_timeout
+        self.function: Callable[..., Any] = implemented.function
+        self.decode_params = schema.decode_params
+        self.decode_params_plain = schema.decode_params_plain
+        self.encode_result = schema.encode_result
+        self.encode_exception = schema.encode_exception
+        self.respond = respond
+
+
+class MissingMethod:
+    """
+    A method that is not served.  A call of it goes through the same layers, so
+    that the id of a call that has ended is still answered by its record.
+    """
+
+    delivery = "once"
+    oneway = False
+    streams = False
+    threaded = False
+    function = None
+
+    def __init__(
+        self, service: str, wire_name: str, known: bool, respond: Responder, timeout: float
+    ) -> None:
+        self.service = service
+        self.wire_name = wire_name
+        self.respond = respond
+        self.timeout = timeout
+        self._sentence = (
+            f"Method not found: {service[:200]}.{wire_name[:200]}"
+            if known
+            else f"Service not found: {service[:200]}"
+        )
+
+    def decode_params(self, params: Any) -> tuple[Any, ...]:
+        """
+        @raise RPCError: always; UNIMPLEMENTED, executed C{"no"}.
+        """
+        raise RPCError(Code.UNIMPLEMENTED, self._sentence, executed="no")
+
+    decode_params_plain = decode_params
+
+
+class Methods:
+    """
+    Every method of a server, by service and name.
+
+    @ivar table: the methods by their service's name on the wire and their own.
+    """
+
+    def __init__(
+        self,
+        registry: Any,
+        dispatch: Dispatch,
+        store: MemoryStore,
+        interceptors: Sequence[Interceptor],
+        default_timeout: float,
+    ) -> None:
+        self._default_timeout = default_timeout
+        outer = compose(*interceptors)
+        # From the outside in:
+        self._recorded = compose(
+            # the user's, outermost: authorization and logs see every attempt;
+            outer,
+            # the record of the call, before anything that may refuse it, so
+            # that a finished call is answered under overload and while draining;
+            deduplicating(store),
+        )(
+            # admission, arguments, implementation.
+            dispatch.respond
+        )
+        # What may run again is not recorded, and one-way calls have no answer
+        # to repeat.
+        self._unrecorded = outer(dispatch.respond)
+        self._streamed = outer(_refuse_stream)
+        self.table: dict[str, dict[str, ServedMethod]] = {
+            name: {
+                method_name: self._served(implemented)
+                for method_name, implemented in service.methods.items()
+            }
+            for name, service in registry.services.items()
+        }
+
+    def _served(self, implemented: Any) -> ServedMethod:
+        schema = implemented.schema
+        if schema.streams_result or schema.streams_parameter:
+            respond = self._streamed
+        elif schema.oneway or schema.delivery == "readonly":
+            respond = self._unrecorded
+        else:
+            respond = self._recorded
+        return ServedMethod(implemented, respond, self._default_timeout)
+
+    def missing(self, service: str, method: str) -> MissingMethod:
+        """
+        A stand-in for a method that is not there.
+        """
+        return MissingMethod(
+            service, method, service in self.table, self._recorded, self._default_timeout
+        )
+
+
+def _refuse_stream(request: Request) -> bytes:
+    raise refusal(
+        Code.UNIMPLEMENTED,
+        f"{request.service}.{request.name} streams, which this server cannot do yet",
+    )

@@ -1,0 +1,399 @@
+# -*- test-case-name: tests.server.test_protocol -*-
+"""
+One connection of a server: bytes and Deferreds meet here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.call import Answer, Request
+from twisted_rpc.delivery.memory import ANONYMOUS
+from twisted_rpc.delivery.records import Session
+from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.control import Control
+from twisted_rpc.server.hello import Negotiation
+from twisted_rpc.server.methods import ServedMethod
+from twisted_rpc.server.waiting import Waiting
+from twisted_rpc.transport import FrameProtocol, peer_name
+from twisted_rpc.wire.messages import (
+    REPLY,
+    UNKNOWN_ID,
+    RequestMessage,
+    write_error,
+    write_reply,
+    write_stamp,
+)
+from twisted_rpc.wire.server import (
+    ControlReceived,
+    HelloReceived,
+    Received,
+    Refusal,
+    ServerConnection,
+)
+
+if TYPE_CHECKING:
+    from twisted_rpc.server.factory import Shared
+
+
+class ServerProtocol(FrameProtocol):
+    """
+    The server's end of a connection.
+
+    @ivar shared: what all connections of the server have in common.
+    @ivar principal: who is at the other end.
+    @ivar session: the session of an extended connection.
+    @ivar inflight: calls that have started and not ended.
+    @ivar going_away: C{$goaway} was sent; nothing new is started here.
+    @ivar ping: the agreed interval in seconds; 0: none.
+    """
+
+    _log = Logger(namespace="twisted_rpc.server")
+
+    connection: ServerConnection
+    principal: str = ANONYMOUS
+    session: Session | None = None
+    inflight: int = 0
+    going_away: bool = False
+    authenticated: bool = True
+    ping: float = 0.0
+    peer: str = ""
+    expires: float = 0.0
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared.clock, shared.limits)
+        self.shared = shared
+        self.connection = ServerConnection(shared.limits, strict_json=shared.strict_json)
+        self.seconds = self._seconds
+        self.wall = shared.wall
+        self._services = shared.methods.table
+        self._receive = self.connection.receive
+        self._waiting: dict[str, list[Waiting]] = {}
+        self._stamp: bytes | None = None
+        self._connected_at = self.heard
+
+    # -- the connection begins ------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """
+        Find out who it is, as far as a connection shows that by itself.
+        """
+        super().connectionMade()
+        self.peer = peer_name(self.transport)
+        self.shared.connected(self)
+        if self.shared.authenticator is not None:
+            Negotiation(self).connected()
+        self._log.debug("{peer} connected", peer=self.peer)
+
+    # -- frames -----------------------------------------------------------------------
+
+    def stringReceived(self, frame: bytes) -> None:
+        """
+        Take one frame.
+        """
+        message = self._receive(frame)
+        if type(message) is not RequestMessage:
+            self._other(message)
+            return
+        methods = self._services.get(message.service)
+        method: Any = None if methods is None else methods.get(message.method)
+        if method is None:
+            method = self.shared.methods.missing(message.service, message.method)
+        ext = message.ext
+        timeout = (
+            method.timeout if ext is None or ext.timeout is None else ext.timeout * 0.001
+        )
+        # The deadline counts from when the bytes came, not from their turn.
+        request = Request(
+            method, message.params, message.request_id, self.heard + timeout, self
+        )
+        connection = self.connection
+        if not connection.extended:
+            self._plain(request, message)
+            return
+        request.seq = connection.seq
+        request.timestamp = message.timestamp
+        if ext is not None:
+            request.attempt = ext.attempt
+            if ext.meta is not None:
+                request.metadata = ext.meta
+            if ext.oneway or method.oneway:
+                request.oneway = True
+            if ext.stream or ext.credit is not None:
+                self._streamed(request, method)
+                return
+        try:
+            answer: Answer = method.respond(request)
+        except RPCError as error:
+            self.fail(request, error)
+        else:
+            if type(answer) is bytes:
+                self.reply(request, answer)
+            else:
+                self._wait(request, answer)
+        if ext is not None and ext.ack is not None and self.session is not None:
+            # After the request is classified (D7).
+            self.shared.store.release(self.session, ext.ack)
+
+    def _plain(self, request: Request, message: RequestMessage) -> None:
+        """
+        One call at a time, in order: nothing is started before the answer to
+        the one before it is written (W10).
+        """
+        request.timestamp = (
+            message.timestamp if self.shared.client_dated else self.shared.wall()
+        )
+        if not self.authenticated:
+            self.fail(request, refusal(Code.UNAUTHENTICATED, "authentication is required"))
+            return
+        try:
+            answer: Answer = request.method.respond(request)
+        except RPCError as error:
+            self.fail(request, error)
+            return
+        if type(answer) is bytes:
+            self.reply(request, answer)
+        else:
+            self.stop_frames()
+            self._wait(request, answer)
+
+    def _streamed(self, request: Request, method: Any) -> None:
+        if not isinstance(method, ServedMethod) or method.streams:
+            text = "streams are not served yet"
+        else:
+            text = f"{request.service}.{request.name} does not stream"
+        self.fail(request, refusal(Code.UNIMPLEMENTED, text))
+
+    def _wait(self, request: Request, answer: Deferred[bytes]) -> None:
+        waiting = Waiting(self, request, answer)
+        if waiting.open:
+            self._waiting.setdefault(request.id, []).append(waiting)
+
+    def forget(self, waiting: Waiting) -> None:
+        """
+        C{waiting} is being answered.
+        """
+        request_id = waiting.request.id
+        those = self._waiting.get(request_id)
+        if those is not None and waiting in those:
+            those.remove(waiting)
+            if not those:
+                del self._waiting[request_id]
+
+    def cancel(self, request_id: str) -> bool:
+        """
+        The caller gives up what waits here under C{request_id}.
+
+        @return: whether anything does.
+        """
+        those = list(self._waiting.get(request_id, ()))
+        for waiting in those:
+            waiting.cancelled()
+        return bool(those)
+
+    def _other(self, received: Received) -> None:
+        """
+        Everything but calls.
+        """
+        if isinstance(received, ControlReceived):
+            Control(self).answer(received.message)
+        elif isinstance(received, HelloReceived):
+            Negotiation(self).hello(received.hello)
+        elif isinstance(received, Refusal):
+            self.refuse(received)
+
+    # -- answers ------------------------------------------------------------------------
+
+    def turnEnded(self) -> None:
+        """
+        The next turn has a time of its own.
+        """
+        self._stamp = None
+
+    @property
+    def stamp(self) -> bytes:
+        """
+        The time of this turn, as it is written into replies.
+        """
+        stamp = self._stamp
+        if stamp is None:
+            stamp = write_stamp(self.shared.wall())
+            if self._turn:
+                self._stamp = stamp
+        return stamp
+
+    def reply(self, request: Request, result: bytes) -> None:
+        """
+        Answer with a result.
+        """
+        if request.oneway:
+            return
+        if request.seq and not request.replayed:
+            # The id of a session needs no escaping.
+            body = REPLY % (request.id.encode(), result, self.stamp)
+        else:
+            body = write_reply(
+                request.id,
+                result,
+                self.stamp,
+                replayed=request.replayed and self.connection.extended,
+            )
+        if len(body) > self.connection.peer_max_frame:
+            self._too_big(request, len(body))
+            return
+        self.send_frame(body)
+        if not self.connection.extended:
+            self._next()
+
+    def fail(self, request: Request, error: RPCError) -> None:
+        """
+        Answer with an error.
+        """
+        if request.oneway:
+            return
+        extended = self.connection.extended
+        body = write_error(request.id, error, self.stamp, extended=extended)
+        if len(body) > self.connection.peer_max_frame:
+            self._too_big(request, len(body))
+            return
+        if error.executed == "no":
+            self._log.debug(
+                "{service}.{method} refused: {code}",
+                service=request.service[:200],
+                method=request.name[:200],
+                code=error.code.value,
+                peer=self.peer,
+                request_id=request.log_id,
+            )
+        self.send_frame(body)
+        if not extended:
+            self._next()
+
+    def _too_big(self, request: Request, size: int) -> None:
+        """
+        An answer that the peer would refuse becomes an error (W4).
+        """
+        limit = self.connection.peer_max_frame
+        self._log.warn(
+            "the answer of {service}.{method} has {size} bytes, the peer takes {limit}",
+            service=request.service,
+            method=request.name,
+            size=size,
+            limit=limit,
+            peer=self.peer,
+        )
+        self.fail(
+            request,
+            RPCError(
+                Code.RESOURCE_EXHAUSTED,
+                f"frame of {size} bytes exceeds the limit of {limit} bytes",
+                executed="yes",
+                retry_after=-1.0,
+            ),
+        )
+
+    def refuse(self, refused: Refusal) -> None:
+        """
+        Answer what is not legal, and close the connection if it has to be.
+        """
+        self._log.info(
+            "{peer} sent what is not legal: {reason}",
+            peer=self.peer,
+            reason=refused.error.message,
+        )
+        self.send_frame(self.connection.write_refusal(refused, self.stamp))
+        if refused.close:
+            self.close()
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        """
+        Answer, throw away what comes, and close (W3).
+        """
+        error = self.connection.oversize(length, self.MAX_LENGTH)
+        self.refuse(Refusal(UNKNOWN_ID, error, close=True))
+
+    def _next(self) -> None:
+        """
+        A plain connection: the next call may start, unless it is the last.
+        """
+        if self.going_away:
+            self.close()
+        elif self._frames_stopped:
+            self.start_frames()
+
+    # -- the connection ends ------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """
+        Whether somebody waits here for an answer.
+        """
+        return bool(self._waiting)
+
+    def go_away(self, reason: str) -> None:
+        """
+        Start nothing new here, and end when what runs is answered.
+
+        @param reason: C{"drain"}, C{"age"} or C{"auth"}.
+        """
+        if self.going_away or self.closing:
+            return
+        self.going_away = True
+        if self.connection.extended:
+            grace = round(self.limits.grace * 1000)
+            notice = b'{"reason":"%b","grace":%d}' % (reason.encode(), grace)
+            self.send_frame(write_reply("$goaway", notice, self.stamp))
+            self.expires = self._seconds() + self.limits.grace
+        elif not self._waiting:
+            self.close()
+
+    def sweep(self, now: float) -> None:
+        """
+        End the connection if its time is over (wire.md, section 12).
+        """
+        overdue = self.overdue(now)
+        if overdue == "frame":
+            error = RPCError(
+                Code.DEADLINE_EXCEEDED,
+                f"Invalid request: the frame was not complete within {self.limits.frame:g} s",
+                executed="no",
+            )
+            self.refuse(Refusal(UNKNOWN_ID, error, close=True))
+        elif overdue == "stall":
+            self._log.info("{peer} does not read; the connection is aborted", peer=self.peer)
+            self.abort()
+        elif self.closing:
+            return
+        elif self.going_away:
+            if self.expires and now >= self.expires:
+                self.close()
+        elif not self.authenticated:
+            if now - self._connected_at > self.limits.first_frame:
+                self.close()
+        elif self.ping and now - self.heard > 2 * self.ping + self.limits.ping_timeout:
+            self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
+            self.abort()
+        elif self._waiting:
+            return
+        elif now - self.heard > self.limits.idle or (
+            self.limits.max_age and now >= self.shared.old_at(self)
+        ):
+            self.go_away("age")
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """
+        What runs goes on; what only reads is cancelled.
+        """
+        super().connectionLost(reason)
+        waiting = [each for those in self._waiting.values() for each in those]
+        self._waiting.clear()
+        for each in waiting:
+            each.lost()
+        if self.session is not None:
+            self.shared.store.detach(self.session, self._seconds())
+        self.shared.disconnected(self)
+        self._log.debug("{peer} disconnected", peer=self.peer)

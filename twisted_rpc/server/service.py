@@ -1,0 +1,192 @@
+# -*- test-case-name: tests.server.test_service -*-
+"""
+A server, as a service that starts, listens, drains and stops.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.call import Interceptor
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.server.access import logging_calls
+from twisted_rpc.server.admission import SessionlessClock
+from twisted_rpc.server.factory import RPCServerFactory, Shared
+from twisted_rpc.server.threads import Threads
+from twisted_rpc.wire.limits import Limits
+
+_DEFAULT_LIMITS = Limits()
+
+
+class Server(Service):
+    """
+    Serves what a registry holds.
+
+    @ivar factory: the Factory, for those who listen themselves.
+    @ivar ports: what is listened on, once it is.
+    @ivar listening: fires with C{ports}, or fails with
+        L{twisted.internet.error.CannotListenError}; C{None} before the start.
+    """
+
+    _log = Logger(namespace="twisted_rpc.server")
+
+    def __init__(
+        self,
+        registry: Any,
+        *,
+        listen: Sequence[str | IStreamServerEndpoint] = (),
+        reactor: Any = None,
+        limits: Limits = _DEFAULT_LIMITS,
+        default_timeout: float = 30.0,
+        dedup: MemoryStore | None = None,
+        require_session: bool = False,
+        sessionless_clock: SessionlessClock = "client",
+        drain: float = 25.0,
+        strict_json: bool = False,
+        debug_errors: bool = False,
+        interceptors: Sequence[Interceptor] = (),
+        authenticator: Any = None,
+        threads: int = 10,
+        thread_queue: int = 100,
+        reflection: bool = True,
+        access_log: float = 0.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param registry: what is served; services registered later are not.
+        @param listen: endpoints, or their descriptions (C{"tcp:5000"}).
+        @param reactor: C{None}: the installed one, at the start.
+        @param default_timeout: seconds a call has that names none, and whose
+            method names none.
+        @param dedup: where calls are recorded; C{None}: a L{MemoryStore}.
+        @param require_session: refuse requests of the plain profile to methods
+            that may run once only.
+        @param sessionless_clock: who dates requests of the plain profile.
+        @param drain: seconds that calls have to end when the server stops.
+        @param strict_json: refuse objects in which a name occurs twice.
+        @param debug_errors: tell callers what an implementation raised.
+        @param interceptors: the first is outermost.
+        @param authenticator: provides
+            L{IAuthenticator<twisted_rpc.interfaces.IAuthenticator>}; C{None}:
+            everybody is C{anonymous}.
+        @param threads: L{threaded<twisted_rpc.threaded>} calls at one time.
+        @param thread_queue: such calls that may wait for a thread.
+        @param reflection: answer C{$rpc.reflect}.
+        @param access_log: the part of calls that is logged, from 0 to 1.
+        @param wall: Unix seconds.
+        """
+        if drain < 0:
+            raise ValueError(f"drain is {drain}: it must be 0 seconds or more")
+        if default_timeout <= 0:
+            raise ValueError(f"default_timeout is {default_timeout}: it must be above 0")
+        if not 0 <= access_log <= 1:
+            raise ValueError(f"access_log is {access_log}: it must be from 0 to 1")
+        if sessionless_clock not in {"client", "server"}:
+            raise ValueError(f"sessionless_clock is {sessionless_clock!r}: 'client' or 'server'")
+        if threads < 1 or thread_queue < 0:
+            raise ValueError("threads must be 1 or more, thread_queue 0 or more")
+        if reactor is None:
+            from twisted.internet import reactor  # type: ignore[no-redef]  # noqa: PLC0415 - not at import: it would install one
+        self._reactor = reactor
+        self._endpoints = [
+            serverFromString(reactor, each) if isinstance(each, str) else each
+            for each in listen
+        ]
+        self._drain = drain
+        self._threads = Threads(reactor, threads, thread_queue)
+        if access_log:
+            interceptors = [logging_calls(access_log, reactor.seconds), *interceptors]
+        self.store = dedup if dedup is not None else MemoryStore()
+        self.factory = RPCServerFactory(
+            Shared(
+                registry,
+                clock=reactor,
+                wall=wall,
+                limits=limits,
+                store=self.store,
+                default_timeout=default_timeout,
+                require_session=require_session,
+                sessionless_clock=sessionless_clock,
+                strict_json=strict_json,
+                debug_errors=debug_errors,
+                interceptors=interceptors,
+                authenticator=authenticator,
+                threads=self._threads,
+                reflection=reflection,
+            )
+        )
+        self.ports: list[IListeningPort] = []
+        self.listening: Deferred[list[IListeningPort]] | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, while the process may still have the right to.
+        """
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        """
+        Listen, if L{privilegedStartService} was not called.
+        """
+        super().startService()
+        self._listen()
+
+    def _listen(self) -> None:
+        if self.listening is not None:
+            return
+        self.listening = gatherResults(
+            [endpoint.listen(self.factory) for endpoint in self._endpoints],
+            consumeErrors=True,
+        )
+
+        def failed(failure: Failure) -> Failure:
+            failure.trap(Exception)
+            # gatherResults wraps what failed first.
+            return getattr(failure.value, "subFailure", failure)
+
+        def listening(ports: list[IListeningPort]) -> list[IListeningPort]:
+            self.ports = ports
+            return ports
+
+        self.listening.addCallbacks(listening, failed)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop accepting, tell clients, let calls end for C{drain} seconds, close.
+
+        @return: fires when no connection and no port is left.
+        """
+        super().stopService()
+        if self.listening is not None:
+            # A failure to listen is whoever's who looks at C{listening}.
+            self.listening.addErrback(lambda _: [])
+        self.listening = None
+        closing = [maybeDeferred(port.stopListening) for port in self.ports]
+        self.ports = []
+        drained = self.factory.drain(self._drain)
+        done: Deferred[Any] = gatherResults([*closing, drained], consumeErrors=True)
+        return done.addCallback(self._stopped)
+
+    def _stopped(self, _: Any) -> None:
+        self._threads.stop()
+        self._log.debug("the server has stopped")
+
+    def abort(self) -> None:
+        """
+        End at once: every connection is reset, nothing is waited for.
+        """
+        for port in self.ports:
+            port.stopListening()
+        self.ports = []
+        self.factory.abort()
+        self._threads.stop()

@@ -1,0 +1,122 @@
+# -*- test-case-name: tests.server.test_threads -*-
+"""
+Implementations that block, in a bounded pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from threading import Thread
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from twisted_rpc.call import Request, run_current
+from twisted_rpc.errors import Code, refusal
+
+
+class InThread(Deferred[Any]):
+    """
+    The result of a function in a thread.
+
+    Nothing can interrupt a thread, so cancelling only says so to the function,
+    in L{Request.cancelled}; this fires when the function has ended, and until
+    then the call keeps its slot.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self._request = request
+
+    def cancel(self) -> None:
+        """
+        Tell the function that nobody waits any more.
+        """
+        self._request.cancelled = True
+
+
+class Threads:
+    """
+    At most so many calls in threads, and so many that wait for one.
+
+    @ivar outstanding: calls that wait or run.
+    """
+
+    def __init__(self, reactor: Any, threads: int, queue: int) -> None:
+        self._reactor = reactor
+        self._threads = threads
+        self._most = threads + queue
+        self.outstanding = 0
+        self._pool: ThreadPool | None = None
+
+    def run(
+        self,
+        request: Request,
+        context: Context,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+    ) -> Deferred[Any]:
+        """
+        Call C{function} in a thread, in C{context}.
+
+        @raise RPCError: RESOURCE_EXHAUSTED, too many wait already.
+        """
+        if self.outstanding >= self._most:
+            raise refusal(
+                Code.RESOURCE_EXHAUSTED,
+                f"{self._most - self._threads} calls are waiting for a thread",
+                retry_after=0.1,
+            )
+        if self._pool is None:
+            self._pool = ThreadPool(0, self._threads, name="twisted_rpc")
+            # A thread that never returns must not keep the process from ending.
+            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[misc,assignment]
+            self._pool.start()
+        self.outstanding += 1
+        request.started = False
+        result = InThread(request)
+        self._pool.callInThreadWithCallback(
+            lambda success, value: self._reactor.callFromThread(
+                self._ended, result, success, value
+            ),
+            context.run,
+            self._begin,
+            request,
+            function,
+            args,
+        )
+        return result
+
+    def _begin(
+        self, request: Request, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Any:
+        # It leaves the queue: is there anybody, and any time, left?
+        if request.cancelled:
+            raise refusal(Code.CANCELLED, "cancelled by the caller")
+        if request.deadline <= request.origin.seconds():
+            raise refusal(
+                Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
+            )
+        request.started = True
+        return run_current(request, function, args)
+
+    def _ended(self, result: InThread, success: bool, value: Any) -> None:
+        self.outstanding -= 1
+        if not success:
+            result.errback(value if isinstance(value, Failure) else Failure(value))
+        elif isinstance(value, Deferred):
+            value.chainDeferred(result)
+        else:
+            result.callback(value)
+
+    def stop(self) -> None:
+        """
+        End the pool.  Threads that still run something are not waited for.
+        """
+        if self._pool is not None:
+            self._pool.adjustPoolsize(0, 0)
+            self._pool = None
