@@ -1,0 +1,3 @@
+"""
+Example services, each a folder with its IDL and its implementation.
+"""
