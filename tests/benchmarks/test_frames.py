@@ -36,5 +36,5 @@ class ReceiveTests(SynchronousTestCase):
         The table names what linear growth would be.
         """
         found = markdown([["a", "1.00", "2.00", "4.00", "4.0", "0.10"]])
-        self.assertIn("linear is 4 times, quadratic 16.", found)
+        self.assertIn("linear is 4 times, quadratic 16. ", found)
         self.assertIn("| a | 1.00 | 2.00 | 4.00 | 4.0 | 0.10 |", found)
