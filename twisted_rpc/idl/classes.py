@@ -17,7 +17,7 @@ from .defaults import default_factory
 from .enumeration import Enumeration
 from .exceptions import DeclaredException, exception_class
 from .model import Enum, Field, Struct, Type, Union_
-from .names import enum_value_name, exception_member_name, python_name
+from .names import enum_value_name, exception_attribute, python_name
 from .types import Types
 
 
@@ -133,7 +133,7 @@ class StructBuilder:
             else self._types.exceptions[id(struct.base)]
         )
         defaults = {
-            exception_member_name(each): self._default(
+            exception_attribute(each): self._default(
                 each, self._types.annotation(each.type, each.annotations)
             )
             for each in struct.fields

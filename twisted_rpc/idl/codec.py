@@ -11,21 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from twisted_rpc.errors import InvalidValue
 
 from .checks import Check, Checks
 from .encoders import Encode, encoder_of_value, write
-from .enumeration import keeping_unknown
-from .facts import Facts, Typed, facts_of
-from .hostile import Guard, guarded
+from .facts import Typed, facts_of
+from .hostile import Guard
 from .model import Annotations, Type
+from .reading import Read, Reader
 from .reasons import invalid
 from .sending import Walk
 from .types import Types
-
-Read = Callable[[bytes], Any]
 
 
 class Codecs:
@@ -61,7 +57,7 @@ class Codec:
     @ivar decode: bytes to value; raises InvalidValue.
     """
 
-    __slots__ = ("decode", "encode", "facts", "guard", "read")
+    __slots__ = ("decode", "encode", "facts", "guard")
 
     def __init__(
         self,
@@ -77,16 +73,18 @@ class Codec:
         fields = ((type_, annotations),)
         self.facts = facts_of(fields)
         self.guard = Guard(self.facts, fields)
-        annotation = codecs.types.annotation(type_, annotations)
-        self.read = reader(
-            annotation,
+        reader = Reader(
+            codecs.types.annotation(type_, annotations),
             self.facts,
             self.guard,
-            check=_rooted(codecs.checks.of(type_, annotations), root),
+            after=_after(codecs.checks.of(type_, annotations), root),
             reply=reply,
         )
-        self.decode: Read = _wrapped(self.read, root, quote=not self.facts.sensitive)
-        careful = _careful(codecs.walk, type_, self.decode, root)
+        quote = not self.facts.sensitive
+        self.decode: Read = reader.decoder(
+            lambda _, error: invalid(error, root, quote=quote)
+        )
+        careful = _careful(codecs.walk, type_, reader, root, quote=quote)
         self.encode: Encode = encoder_of_value(type_, annotations, careful)
         if type_.name == "void":
             self.decode = _ignore
@@ -98,71 +96,39 @@ def _ignore(raw: bytes) -> None:
     """
 
 
-def reader(
-    annotation: Any,
-    facts: Facts,
-    guard: Guard,
-    *,
-    check: Callable[[Any], None] | None,
-    reply: bool,
-    is_list: bool = False,
-) -> Read:
-    """
-    Put together a decoder with the checks that its type needs, and no more.
+def _after(check: Check | None, root: str) -> Callable[[Any], Any] | None:
+    if check is None:
+        return None
 
-    @param check: what is checked after decoding.
-    @return: bytes to value; raises anything.
-    """
-    read: Read = msgspec.json.Decoder(annotation).decode
-    if facts.deep or facts.wide or facts.uuid_keys:
-        read = guarded(annotation, read, guard, is_list=is_list)
-    if check is not None:
-        read = _then(read, check)
-    return keeping_unknown(read) if reply and facts.closed else read
-
-
-def _rooted(check: Check | None, root: str) -> Callable[[Any], None] | None:
-    return None if check is None else lambda value: check(value, root)
-
-
-def _then(read: Read, check: Callable[[Any], None]) -> Read:
-    def read_and_check(raw: bytes) -> Any:
-        value = read(raw)
-        check(value)
+    def check_value(value: Any) -> Any:
+        check(value, root)
         return value
 
-    return read_and_check
+    return check_value
 
 
-def _wrapped(read: Read, root: str, *, quote: bool) -> Read:
-    def decode(raw: bytes) -> Any:
-        try:
-            return read(raw)
-        except Exception as error:  # noqa: BLE001 - hostile bytes raise anything
-            raise invalid(error, root, quote=quote) from None
-
-    return decode
-
-
-def _careful(walk: Walk, type_: Type, decode: Read, root: str) -> Encode:
+def _careful(
+    walk: Walk, type_: Type, reader: Reader, root: str, *, quote: bool
+) -> Encode:
     """
     The whole check of the sender: encode, decode as the peer will, compare.
     """
+    swift, harmless, careful = reader.swift, reader.harmless, reader.careful
 
     def encode_carefully(value: Any) -> bytes:
         try:
             raw = write(value)
-            if decode(raw) == value:
+            if (swift(raw) if len(raw) <= harmless else careful(raw)) == value:
                 return raw
         except Exception:  # noqa: BLE001, S110 - the walk below finds the reason
             pass
         try:
             meant = walk.meant(type_, value, root)
             raw = write(meant)
-            if decode(raw) == meant:
+            if careful(raw) == meant:
                 return raw
         except Exception as error:  # noqa: BLE001 - whatever user types raise
-            raise invalid(error, root) from None
+            raise invalid(error, root, quote=quote) from None
         raise InvalidValue(root, "the peer would read another value")
 
     return encode_carefully

@@ -14,7 +14,7 @@ from twisted_rpc.errors import Code, InvalidValue, RPCError
 
 from .codec import Codec, Codecs
 from .model import Field, Struct, Type
-from .names import exception_member_name, python_name
+from .names import exception_attribute, python_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def exception_class(
     @param defaults: by attribute, what makes the default.
     @return: the class of an exception.
     """
-    members = tuple((exception_member_name(each), each) for each in struct.all_fields)
+    members = tuple((exception_attribute(each), each) for each in struct.all_fields)
     name = python_name(struct.name)
     inherited = getattr(base, "_defaults", {})
     namespace: dict[str, Any] = {
@@ -178,7 +178,7 @@ class _Members:
     def __init__(self, codecs: Codecs, struct: Struct) -> None:
         self._struct = struct
         self._names = {
-            python_name(each.name): exception_member_name(each)
+            python_name(each.name): exception_attribute(each)
             for each in struct.all_fields
         }
         self._class = codecs.types.class_of(struct)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
@@ -62,14 +62,14 @@ class Guard:
         @raise InvalidValue: if it would cost too much.
         """
         facts, size = self._facts, len(raw)
-        if facts.deep and size > self.max_depth:
+        if size > self.max_structure and (facts.wide or facts.deep):
+            self._check_structure(raw)
+        if size > self.max_depth and facts.deep:
             self._check_depth(raw)
         if facts.uuid_keys and raw.count(b",") >= facts.uuid_keys:
             self._check_keys(raw, is_list=is_list)
-        if not facts.wide or size <= MAX_EXTREME_NUMBERS * 4:
+        if size <= MAX_EXTREME_NUMBERS * 4 or not facts.wide:
             return False
-        if size > self.max_structure:
-            self._check_structure(raw)
         return (facts.floats or facts.decimals) and self._has_extremes(raw)
 
     def _check_depth(self, raw: bytes) -> None:
@@ -155,23 +155,3 @@ def _finite(text: str) -> float:
     if number - number != 0.0:
         raise InvalidValue("", "number out of range")
     return number
-
-
-def guarded(
-    annotation: Any, read: Callable[[bytes], Any], guard: Guard, *, is_list: bool
-) -> Callable[[bytes], Any]:
-    """
-    Put a guard before a decoder.
-    """
-    check, harmless = guard.check, guard.harmless
-
-    def read_guarded(raw: bytes) -> Any:
-        if type(raw) is not bytes:
-            raw = bytes(raw)
-        if len(raw) <= harmless:
-            return read(raw)
-        return (
-            read_slowly(annotation, raw) if check(raw, is_list=is_list) else read(raw)
-        )
-
-    return read_guarded

@@ -43,13 +43,18 @@ def enum_value_name(name: str) -> str:
     return name + "_" if name in _OF_ENUMS else python_name(name)
 
 
-def exception_member_name(field: Field) -> str:
+def exception_member_name(name: str) -> str:
     """
-    @return: the name of an exception's attribute.  A C{message} that is a
-        string is the exception's own; any other one would break its C{str()}.
+    @return: the name of an exception's attribute.
     """
-    name = field.name
-    clashes = name in _OF_EXCEPTIONS or (
-        name == "message" and field.type.name != "string"
-    )
-    return name + "_" if clashes else python_name(name)
+    return name + "_" if name in _OF_EXCEPTIONS else python_name(name)
+
+
+def exception_attribute(field: Field) -> str:
+    """
+    @return: the same for a member with its type: a C{message} that is no string
+        would break C{str()} of the exception.
+    """
+    if field.name == "message" and field.type.name != "string":
+        return "message_"
+    return exception_member_name(field.name)

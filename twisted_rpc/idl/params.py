@@ -18,13 +18,14 @@ from msgspec.structs import astuple
 from twisted_rpc.errors import InvalidValue
 
 from .checks import Check
-from .codec import Codecs, Read, reader, typed
+from .codec import Codecs, typed
 from .defaults import default_factory
-from .encoders import encoder_of_list, write
+from .encoders import Encode, encoder_of_list, write
 from .facts import facts_of
 from .hostile import Guard
 from .model import Field
 from .plain import is_classic, lenient
+from .reading import Reader
 from .reasons import invalid
 
 Arguments = tuple[Any, ...]
@@ -62,8 +63,8 @@ class Params:
         self.factories = tuple(map(_factory, fields, annotations))
         self._list_type = self._make_list_type(annotations)
         self._check = _checks(codecs, fields)
-        self._read = self._make_reader(self._list_type)
-        self.decode: Callable[[bytes], Arguments] = self._make_decode()
+        self._reader = self._make_reader()
+        self.decode: Callable[[bytes], Arguments] = self._reader.decoder(self._fault)
         self.decode_plain = self.decode
         if self.classic:
             self.decode_plain = lenient(
@@ -75,7 +76,7 @@ class Params:
                 check=self._check,
             )
         self.encode: Callable[[Arguments], bytes] = encoder_of_list(
-            typed(fields), self._encode_carefully
+            typed(fields), self._make_careful()
         )
 
     def _make_list_type(self, annotations: list[Any]) -> Any:
@@ -94,34 +95,21 @@ class Params:
             "Parameters", fields, array_like=True, forbid_unknown_fields=True, gc=False
         )
 
-    def _make_reader(self, list_type: Any) -> Read:
-        read = reader(
-            list_type, self.facts, self.guard, check=None, reply=False, is_list=True
-        )
-        if self.required < len(self._fields):
-            struct_read = read
-            read = lambda raw: astuple(struct_read(raw))  # noqa: E731
+    def _make_reader(self) -> Reader:
+        is_struct = self.required < len(self._fields)
         check = self._check
-        if check is None:
-            return read
 
-        def read_and_check(raw: bytes) -> Arguments:
-            values: Arguments = read(raw)
-            check(values)
-            return values
+        def checked(values: Any) -> Arguments:
+            arguments: Arguments = astuple(values) if is_struct else values
+            if check is not None:
+                check(arguments)
+            return arguments
 
-        return read_and_check
-
-    def _make_decode(self) -> Callable[[bytes], Arguments]:
-        read, fault = self._read, self._fault
-
-        def decode(raw: bytes) -> Arguments:
-            try:
-                return read(raw)  # type: ignore[no-any-return]
-            except Exception as error:  # noqa: BLE001 - hostile bytes raise anything
-                raise fault(raw, error) from None
-
-        return decode
+        # Straight to C where there is nothing to check.
+        after = checked if check is not None else astuple if is_struct else None
+        return Reader(
+            self._list_type, self.facts, self.guard, after=after, is_list=True
+        )
 
     def _fault(self, raw: bytes, error: Exception) -> InvalidValue:
         """
@@ -139,23 +127,32 @@ class Params:
             "", f"Parameter count mismatch: got {got}, expected {expected}"
         )
 
-    def _encode_carefully(self, args: Arguments) -> bytes:
+    def _make_careful(self) -> Encode:
         """
         The whole check of the sender: encode, decode as the peer will, compare.
         """
-        given = tuple(args)
-        try:
-            raw = write(given)
-            if self.decode(raw)[: len(given)] == given:
-                return raw
-        except Exception:  # noqa: BLE001, S110 - what follows finds the reason
-            pass
+        reader, explain = self._reader, self._encode_what_is_meant
+        swift, harmless, careful = reader.swift, reader.harmless, reader.careful
+
+        def encode_carefully(args: Arguments) -> bytes:
+            try:
+                raw = write(args)
+                read = swift(raw) if len(raw) <= harmless else careful(raw)
+                if read == args or read[: len(args)] == args:
+                    return raw
+            except Exception:  # noqa: BLE001, S110 - what follows finds the reason
+                pass
+            return explain(tuple(args))
+
+        return encode_carefully
+
+    def _encode_what_is_meant(self, given: Arguments) -> bytes:
         if not self.required <= len(given) <= len(self._fields):
             raise self._mismatch(len(given))
         try:
             return self._written(self._meant(given))
         except Exception as error:  # noqa: BLE001 - whatever user types raise
-            raise invalid(error) from None
+            raise self._fault(b"", error) from None
 
     def _meant(self, given: Arguments) -> Arguments:
         return tuple(
@@ -165,7 +162,7 @@ class Params:
 
     def _written(self, meant: Arguments) -> bytes:
         raw = write(meant)
-        read = self.decode(raw)
+        read = self._reader.careful(raw)
         for name, value, sent in zip(self.names, read, meant, strict=False):
             if value != sent:
                 raise InvalidValue(name, "the peer would read another value")

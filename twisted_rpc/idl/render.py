@@ -24,6 +24,7 @@ from .model import (
     Type,
     Union_,
 )
+from .types import INTEGERS
 
 Definition = Enum | Struct | Union_ | Service
 
@@ -129,7 +130,11 @@ class _Rendering:
     def _field(self, field: Field) -> str:
         head = _doc(field.doc) + _annotations(field.annotations, " ")
         implied = field.type.optional and field.default is None
-        default = "" if field.required or implied else f" = {_default(field)}"
+        default = (
+            ""
+            if field.required or implied
+            else f" = {_value(field.type, field.default)}"
+        )
         return f"{head}{self._text(field.type)} {field.name}{default}"
 
     def _text(self, type_: Type) -> str:
@@ -197,13 +202,26 @@ def _argument(value: Any, kind: str) -> str:
     return f"{value * 1000:.15g}ms" if kind == "duration" else _json(value)
 
 
-def _default(field: Field) -> str:
-    definition = field.type.definition
-    if isinstance(definition, Enum) and field.default is not None:
-        return next(
-            each.name for each in definition.values if each.wire_value == field.default
+def _value(type_: Type, value: Any) -> str:
+    """
+    @param value: of the type, as a JSON value.
+    """
+    definition = type_.definition
+    if isinstance(definition, Enum) and value is not None:
+        return next(each.name for each in definition.values if each.wire_value == value)
+    if isinstance(value, dict) and type_.name == "map":
+        items = ", ".join(
+            f"{_key(type_.args[0], key)}: {_value(type_.args[1], item)}"
+            for key, item in value.items()
         )
-    return _json(field.default)
+        return f"{{{items}}}"
+    if isinstance(value, list) and type_.name in {"list", "set"}:
+        return f"[{', '.join(_value(type_.args[0], item) for item in value)}]"
+    return _json(value)
+
+
+def _key(type_: Type, key: str) -> str:
+    return key if type_.name in INTEGERS else _value(type_, key)
 
 
 def _json(value: Any) -> str:
