@@ -68,6 +68,12 @@ class ModuleTests(SynchronousTestCase):
     def test_faults(self) -> None:
         """A text with faults is an IDLError."""
         self.assertRaises(IDLError, load_idl_text, "servce A { }")
+        self.assertRaises(IDLError, load_idl, SAMPLES / "missing.idl")
+
+    def test_empty_enums(self) -> None:
+        """An enum without values is a fault with its place."""
+        error = self.assertRaises(IDLError, load_idl_text, "\nenum E { }", "e.idl")
+        self.assertIn("e.idl:2:6: enum 'E' lists no value", str(error))
 
     def test_importable(self) -> None:
         """With a name for it, the module can be imported, and values pickled."""

@@ -267,6 +267,8 @@ class TextTests(HostileCase):
         definitions = "struct A { } struct B { } union U { A, B }"
         raw = b'{"type":"' + b"x" * 100_000 + b'"}'
         self.refuses(echo("U", definitions), raw, "unknown type 'xxx")
+        raw = b'{"type":"' + b"x" * 4_000_000 + b'"}'
+        self.refuses(echo("U", definitions), raw, "unknown type 'xxx")
 
     def test_names_that_look_like_paths(self) -> None:
         """

@@ -5,10 +5,12 @@ Tests for the text of a service, as reflection answers it.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.idl.sample import bank
-from twisted_rpc.idl import load_idl_text
+from twisted_rpc.idl import load_idl, load_idl_text
 
 
 class RenderTests(SynchronousTestCase):
@@ -62,6 +64,25 @@ class RenderTests(SynchronousTestCase):
         again = load_idl_text(schema.S.text)
         raw = again.S.by_name["f"].encode_result(again.A(i=1))
         self.assertEqual(raw, b'{"type":"A","i":1}')
+
+    def test_two_things_of_one_name(self) -> None:
+        """Two files may have one name each for different structs."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "a.idl").write_text("struct T { int a } struct Two { }")
+        (folder / "b.idl").write_text('import "a.idl"; struct U { a.T t }')
+        (folder / "c.idl").write_text(
+            'import "a.idl"; import "b.idl"; struct T { int c; b.U u; a.Two two }'
+            " enum E { A } service S { T f(map<E, list<E>> m = {A: [A]}) }"
+        )
+        schema = load_idl(folder / "c.idl")
+        self.assertIs(schema.b.a, schema.a)
+        again = load_idl_text(schema.S.text)
+        value = again.T(c=1, u=again.U(t=again.T_2(a=1)), two=again.Two())
+        raw = again.S.by_name["f"].encode_result(value)
+        read = schema.S.by_name["f"].decode_result(raw)
+        self.assertEqual(read.u.t, schema.a.T(a=1))
+        self.assertIn("m = {A: [A]}", schema.S.text)
 
     def test_only_what_is_needed(self) -> None:
         """What the service does not use is left out."""

@@ -186,6 +186,8 @@ class MethodTests(SynchronousTestCase):
         login = method("@sensitive string login()")
         self.assertTrue(login.sensitive_result)
         self.assertTrue(login.has_sensitive)
+        text = "exception E { @sensitive string pin }"
+        self.assertTrue(method("void f() throws E", text).has_sensitive)
 
     def test_classic(self) -> None:
         """Methods of the five classic types are known."""

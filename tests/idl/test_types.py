@@ -390,6 +390,10 @@ class ConstraintTests(TypesCase):
         for value in (0.25, 2.0, float("nan")):
             self.assertRaises(InvalidValue, schema.encode_params, (value,))
         self.assertEqual(schema.encode_params((1.0,)), b"[1.0]")
+        schema = echo("float", annotations=f"@range(max={10**20})")
+        self.assertEqual(schema.decode_params(b"[1e20]"), (1e20,))
+        self.assertRaises(InvalidValue, schema.decode_params, b"[1.1e20]")
+        self.assertRaises(InvalidValue, schema.encode_params, (1.1e20,))
         schema = echo("decimal", annotations="@range(min=0, max=100)")
         for raw, text in (
             (b'["-0.01"]', "x: expected decimal >= 0"),

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from twisted_rpc.errors import RPCError
+from twisted_rpc.errors import Fault, IDLError, RPCError
 
 from . import structs
 from .defaults import default_factory
@@ -24,7 +24,15 @@ from .types import Types
 def build_enum(enum: Enum, module: str) -> type[Enumeration]:
     """
     @return: its class.
+    @raise IDLError: if it has no value, which no decoder can be made for.
     """
+    if not enum.values:
+        place, message = enum.place, f"enum {enum.name!r} lists no value"
+        line = "".join(enum.file.text.splitlines()[place.line - 1 : place.line])
+        fault = Fault(
+            place.path, place.line, place.column, place.length, message, text=line
+        )
+        raise IDLError([fault])
     name = python_name(enum.name)
     values = [(enum_value_name(each.name), each.wire_value) for each in enum.values]
     built: Any = cast("Any", Enumeration)(name, values, module=module, qualname=name)

@@ -12,7 +12,8 @@ from typing import Any
 
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 
-from .codec import Codec, Codecs
+from .codec import Codec, Codecs, typed
+from .facts import facts_of
 from .model import Field, Struct, Type
 from .names import exception_attribute, python_name
 
@@ -130,6 +131,7 @@ class Declared:
     The exceptions of a method.
 
     @ivar classes: those that C{throws} names.
+    @ivar sensitive: whether a member of one of them is.
     """
 
     def __init__(self, codecs: Codecs, throws: Sequence[Struct]) -> None:
@@ -140,6 +142,8 @@ class Declared:
             cls: _Members(codecs, struct)
             for cls, struct in zip(self.classes, throws, strict=True)
         }
+        members = (each for struct in throws for each in struct.all_fields)
+        self.sensitive = facts_of(typed(list(members))).sensitive
         self._by_name = {
             struct.wire_name: cls
             for cls, struct in zip(self.classes, throws, strict=True)

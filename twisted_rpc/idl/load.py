@@ -30,8 +30,8 @@ def load_idl(
     @param module: what the module is called; it is then importable, and its
         values can be pickled.
     @return: a module object with the types, interfaces and services.
-    @raise IDLError: if the file cannot be used until somebody edits it.
-    @raise OSError: if it cannot be read.
+    @raise IDLError: if the file cannot be read, or not be used until somebody
+        edits it.
     """
     folders = tuple(os.fspath(each) for each in include)
     return build(read_file(os.fspath(path), folders), module)

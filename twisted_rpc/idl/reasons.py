@@ -43,9 +43,16 @@ def invalid(
     if isinstance(error, InvalidValue):
         return error
     if isinstance(error, msgspec.ValidationError):
-        text, path = _split(str(error), root, names)
+        text, path = _split(_shorter(str(error)), root, names)
         return InvalidValue(path, _reason(text, quote=quote))
     return InvalidValue(root, _other(error))
+
+
+def _shorter(text: str) -> str:
+    """
+    A value of megabytes would stand in the middle, and cost as much again.
+    """
+    return text if len(text) <= 8000 else text[:4000] + text[-4000:]
 
 
 def _split(text: str, root: str, names: Sequence[str] | None) -> tuple[str, str]:

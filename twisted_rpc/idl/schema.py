@@ -133,6 +133,7 @@ class MethodSchema:
         self._set_streams(codecs)
         self._declared = Declared(codecs, model.throws)
         self.throws: tuple[type[RPCError], ...] = self._declared.classes
+        self.has_sensitive |= self._declared.sensitive
 
     def __repr__(self) -> str:
         return f"<MethodSchema {self.full_name}>"

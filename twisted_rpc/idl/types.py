@@ -156,7 +156,9 @@ def meta_of(type_: Type, annotations: Annotations) -> dict[str, Any]:
     """
     meta: dict[str, Any] = {}
     if type_.name == "float":
-        meta["ge"], meta["le"] = range_of(annotations)
+        low, high = range_of(annotations)
+        meta["ge"] = None if low is None else float(low)
+        meta["le"] = None if high is None else float(high)
     if "length" in annotations:
         length = annotations["length"].args
         meta["min_length"], meta["max_length"] = length.get("min"), length.get("max")
