@@ -17,6 +17,7 @@ from contextvars import ContextVar, copy_context
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 _T = TypeVar("_T")
@@ -69,7 +70,7 @@ class Origin(Protocol):
         ...
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """
     One call, on its way; in an implementation, what L{current_call} returns.
 
@@ -85,31 +86,31 @@ class Request:
     @ivar replayed: the answer is the stored one of an earlier attempt.
     @ivar cancelled: the call has been given up.  An implementation in a thread,
         which nothing can interrupt, should look at it.
+    @ivar started: whether the implementation has begun; C{False} while it waits
+        for a thread.
+    @ivar now: when the server looked whether it may start, in the clock's
+        seconds.
+    @ivar seq: of a call in a session; 0 elsewhere.
+    @ivar cancel_run: ends the run of this call, while there is one.
     """
 
-    # An ordinary class with defaults: a request sets the few attributes that
-    # are its own, in half the time that slots for all of them take.
+    # A msgspec.Struct because C fills it in: 0.15 us, where an __init__ that
+    # sets these takes 0.5, and there is one for every call.
+    method: Any
+    params: Any
+    id: str
+    deadline: float
+    origin: Any
+    seq: int = 0
+    now: float = 0.0
     attempt: int = 1
     metadata: Mapping[str, str] = _NOTHING
     timestamp: float = 0.0
     replayed: bool = False
     cancelled: bool = False
     oneway: bool = False
-    #: Whether the implementation has begun; C{False} while it waits for a thread.
     started: bool = True
-    #: Of a call in a session; 0 elsewhere.
-    seq: int = 0
-    #: Ends the run of this call, once it has started and not yet ended.
     cancel_run: Callable[[], None] | None = None
-
-    def __init__(
-        self, method: Any, params: Any, request_id: str, deadline: float, origin: Origin
-    ) -> None:
-        self.method: Any = method
-        self.params: Any = params
-        self.id = request_id
-        self.deadline = deadline
-        self.origin = origin
 
     @property
     def service(self) -> str:
@@ -124,19 +125,19 @@ class Request:
     @property
     def principal(self) -> str:
         """Who calls, as the server authenticated it; C{""} on a client."""
-        return self.origin.principal
+        return str(self.origin.principal)
 
     @property
     def peer(self) -> str:
         """The other end, for a log."""
-        return self.origin.peer
+        return str(self.origin.peer)
 
     @property
     def time_left(self) -> float:
         """
         Seconds until the deadline; 0 if it is over.
         """
-        return max(0.0, self.deadline - self.origin.seconds())
+        return max(0.0, self.deadline - float(self.origin.seconds()))
 
     def cancel(self) -> None:
         """

@@ -12,7 +12,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, ClassVar
 
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITransport,
+)
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -64,11 +69,11 @@ class FrameProtocol(Int32StringReceiver):
         self._frame_started: float | None = None
         self._discarding = False
         self._frames_stopped = False
+        self._halted = False
         self._resumption: Any = None
         self._reading = True
         # Output: frames of this turn, then slices the transport has no room for.
         self._turn = False
-        self._frames = 0
         self._out: list[bytes] = []
         self._out_size = 0
         self._backlog: list[memoryview] = []
@@ -105,6 +110,10 @@ class FrameProtocol(Int32StringReceiver):
         transport.registerProducer(self, True)
         # Below TLS this would send clear text, so: TCP and nothing on top.
         self._direct = isinstance(transport, TCPConnection) and not transport.TLS
+        if self._direct:
+            # From here on the transport calls its buffer full (and reads so
+            # much at once: Twisted has one attribute for both).
+            transport.bufferSize = self.limits.output
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -117,7 +126,12 @@ class FrameProtocol(Int32StringReceiver):
         if self._held_size:
             self._held.append(data)
             self._held_size += len(data)
-            if self._held_size < self._needed or not self._reading:
+            if self._held_size < self._needed:
+                return
+            if not self._reading:
+                # TLS hands on all that it has decrypted, paused or not.
+                self._needed = 0
+                self._frame_started = None
                 return
             data = b"".join(self._held)
             self._held.clear()
@@ -128,52 +142,52 @@ class FrameProtocol(Int32StringReceiver):
         """
         Hand on the frames in C{data}, and hold what is left of it.
         """
-        offset = 0
+        offset = frames = 0
         end = len(data)
         limit = self.MAX_LENGTH
         received = self.stringReceived
-        frames = 0
         self._turn = True
         self._needed = 4
         try:
             while end - offset >= 4:
-                if frames == FRAMES_A_TURN or self.paused or self._frames_stopped:
+                if frames == FRAMES_A_TURN or self._halted:
                     self._needed = 0
                     break
                 (length,) = _unpack(data, offset)
                 if length > limit or not length:
                     self._discard()
                     self.lengthLimitExceeded(length)
-                    return
-                stop = offset + 4 + length
+                    break
+                start = offset + 4
+                stop = start + length
                 if stop > end:
                     self._needed = 4 + length
                     break
                 frames += 1
-                self._frames = frames
-                received(data[offset + 4 : stop])
                 offset = stop
-                if self._discarding:
-                    return
+                received(data[start:stop])
         finally:
             self._turn = False
             self.turnEnded()
             if self._out:
-                self._flush()
-            self._frames = 0
+                self._flush(alone=frames == 1)
             if self.closing and not self._backlog:
                 self._finish()
+        if self._discarding:
+            return
         if offset < end:
             self._hold(data[offset:] if offset else data, begun=not offset)
         elif self._frame_started is not None:
             self._frame_started = None
+        if self.paused and self._reading:
+            self._read_or_not()
 
     def _hold(self, data: bytes, *, begun: bool) -> None:
         self._held.append(data)
         self._held_size = len(data)
         if self._needed:
             if not begun or self._frame_started is None:
-                self._frame_started = self.heard
+                self._frame_started = self._seconds()
             return
         # A whole frame may be here whose turn it is not.  Its bytes, and no
         # more, are kept: the transport is not read until they are gone.
@@ -191,6 +205,9 @@ class FrameProtocol(Int32StringReceiver):
         if reading != self._reading and not self._lost:
             self._reading = reading
             if reading:
+                if self._frame_started is not None:
+                    # It could not go on while it was not read.
+                    self._frame_started = self._seconds()
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
@@ -199,7 +216,7 @@ class FrameProtocol(Int32StringReceiver):
 
     def _resume(self) -> None:
         self._resumption = None
-        if self._discarding or self.paused or self._frames_stopped:
+        if self._halted:
             return
         data = b"".join(self._held)
         self._held.clear()
@@ -212,7 +229,7 @@ class FrameProtocol(Int32StringReceiver):
         """
         Hand on no more frames until L{start_frames}; they wait in the kernel.
         """
-        self._frames_stopped = True
+        self._frames_stopped = self._halted = True
         if not self._turn:
             self._needed = 0
             self._read_or_not()
@@ -222,11 +239,12 @@ class FrameProtocol(Int32StringReceiver):
         Hand on frames again, what is held first, in a turn of its own.
         """
         self._frames_stopped = False
+        self._halted = self.paused or self._discarding
         if not self._turn:
             self._read_or_not()
 
     def _discard(self) -> None:
-        self._discarding = True
+        self._discarding = self._halted = True
         self._held.clear()
         self._held_size = 0
         self._frame_started = None
@@ -242,10 +260,9 @@ class FrameProtocol(Int32StringReceiver):
         @param body: from 1 byte to the peer's limit, which the caller checks.
         """
         if self._turn:
-            out = self._out
-            out.append(_pack(len(body)))
-            out.append(body)
-            self._out_size += len(body)
+            size = len(body)
+            self._out += (_pack(size), body)
+            self._out_size += size
             if self._out_size > SLICE:
                 self._flush()
         elif len(body) < 2048:
@@ -254,7 +271,7 @@ class FrameProtocol(Int32StringReceiver):
             self._write(_pack(len(body)))
             self._write(body)
 
-    def _flush(self) -> None:
+    def _flush(self, *, alone: bool = False) -> None:
         data = b"".join(self._out)
         self._out.clear()
         self._out_size = 0
@@ -262,7 +279,7 @@ class FrameProtocol(Int32StringReceiver):
         # the reactor that a write would cost (15.5 against 10.9 us of CPU).
         # With several in a turn the transport's own buffer makes fewer and
         # larger sends, so it is left to it.
-        if self._frames == 1 and self._direct:
+        if alone and self._direct:
             transport = self.transport
             if (
                 transport.connected
@@ -308,7 +325,7 @@ class FrameProtocol(Int32StringReceiver):
         The transport's buffer is full: the peer does not read.  It is not read
         either until it does.
         """
-        self.paused = True
+        self.paused = self._halted = True
         if self._stalled_since is None:
             self._stalled_since = self._seconds()
         if not self._turn:
@@ -319,6 +336,7 @@ class FrameProtocol(Int32StringReceiver):
         The transport's buffer is empty: the peer has read something.
         """
         self.paused = False
+        self._halted = self._frames_stopped or self._discarding
         self._stalled_since = None
         self._drain()
         if self.paused:
@@ -358,7 +376,8 @@ class FrameProtocol(Int32StringReceiver):
         transport = self.transport
         transport.unregisterProducer()
         half = getattr(transport, "loseWriteConnection", None)
-        if half is None:
+        if half is None or ISSLTransport.providedBy(transport):
+            # TLS has no half, and passes the question on to the TCP below it.
             transport.loseConnection()
         else:
             half()
@@ -368,7 +387,7 @@ class FrameProtocol(Int32StringReceiver):
         End the connection at once; what waits is lost.
         """
         self.closing = True
-        self._discarding = True
+        self._discarding = self._halted = self._finished = True
         if not self._lost:
             self.transport.abortConnection()
 
@@ -379,7 +398,7 @@ class FrameProtocol(Int32StringReceiver):
             takes nothing of what it is sent (C{"stall"}).
         """
         started = self._frame_started
-        if started is not None:
+        if started is not None and self._reading:
             allowed = self.limits.frame + self._held_size // SLICE
             if now - started > allowed:
                 return "frame"

@@ -37,8 +37,8 @@ class BlockingClient:
 
         self._reactor: Any = reactor
         _run(self._reactor)
-        self._client: Client = blockingCallFromThread(
-            self._reactor, Client, endpoint, reactor=self._reactor, **options
+        self._client: Client = self.call(
+            Client, endpoint, reactor=self._reactor, **options
         )
 
     def proxy(self, interface: Any, **options: Any) -> Any:
@@ -49,18 +49,17 @@ class BlockingClient:
         @param interface: an interface of a loaded IDL, or its service.
         @param options: as for L{Client.proxy}.
         """
-        made = blockingCallFromThread(
-            self._reactor, lambda: self._client.proxy(interface, **options)
-        )
-        return BlockingProxy(self, made)
+        return BlockingProxy(self, self.call(self._client.proxy, interface, **options))
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """
         Call C{function} in the reactor's thread and wait for its Deferred.
 
         @raise RuntimeError: this is the reactor's thread: waiting here for what
-            happens here would last for ever.
+            happens here would last for ever.  Or a fork, which has no such
+            thread.
         """
+        _refuse_fork()
         if threading.get_ident() == _thread_of(self._reactor):
             raise RuntimeError("a BlockingClient cannot be used in the reactor's thread")
         return blockingCallFromThread(self._reactor, function, *args, **kwargs)
@@ -76,6 +75,10 @@ class BlockingClient:
     def resolve(self, request_id: str) -> Any:
         """As L{Client.resolve}."""
         return self.call(self._client.resolve, request_id)
+
+    def ping(self) -> None:
+        """As L{Client.ping}."""
+        self.call(self._client.ping)
 
     def close(self) -> None:
         """
@@ -134,11 +137,7 @@ def _run(reactor: Any) -> None:
     Run the reactor in a thread, once a process.
     """
     with _lock:
-        if _started and _started[0] != os.getpid():
-            raise RuntimeError(
-                "this process is a fork of one whose reactor runs in a thread, which a"
-                " fork does not copy: make the BlockingClient after the fork"
-            )
+        _refuse_fork()
         if reactor.running or _started:
             return
         _started.append(os.getpid())
@@ -154,3 +153,9 @@ def _run(reactor: Any) -> None:
         running.wait()
 
 
+def _refuse_fork() -> None:
+    if _started and _started[0] != os.getpid():
+        raise RuntimeError(
+            "this process is a fork of one whose reactor runs in a thread, which a fork"
+            " does not copy: make the first BlockingClient after the fork"
+        )

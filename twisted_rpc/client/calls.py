@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_rpc.client.retry import REPEATABLE, final_error
+from twisted_rpc.client.retry import MAX_ATTEMPTS, REPEATABLE, RESEND_FOR, final_error
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.wire.messages import CallTemplate, ReplyMessage
 
@@ -96,10 +96,15 @@ class Call:
     @ivar seq: its number in the session; 0 outside one.
     @ivar stamp: when it was made, as it stands in every attempt.
     @ivar attempts: how many were written.
+    @ivar free: how many of them do not count for the policy (C5): 0 or 1.
+    @ivar due: another attempt is decided, and waits for a connection.
     @ivar ambiguous: an attempt may have run and did not answer.
+    @ivar anew: it was made anew, under a second id, after the server forgot it.
     @ivar flying: the connection the last attempt was written to, while it has
         no answer.
     @ivar link: where it is pending.
+    @ivar forsaken: the session of its id has ended; it can only be answered on
+        the connection it flies on, which had that session.
     """
 
     id: str = ""
@@ -108,7 +113,9 @@ class Call:
     attempts: int = 0
     ambiguous: bool = False
     anew: bool = False
-    free_retry: bool = True
+    free: int = 0
+    due: bool = False
+    forsaken: bool = False
     last: RPCError | None = None
     retry: Any = None
     flying: Any = None
@@ -177,8 +184,7 @@ class Call:
                 self.target.delivery,
                 late=late,
                 ambiguous=self.ambiguous or in_flight,
-                last=None if late and in_flight else self.last,
-                written=self.attempts > 0,
+                last=self.last,
             )
         )
 
@@ -204,6 +210,19 @@ class Call:
         self.pool.unqueue(self)
         if self.link is not None:
             self.link.cancelled(self)
+
+    def delay(self, error: RPCError) -> float | None:
+        """
+        When it may be attempted again, after C{error}.
+
+        @return: seconds; C{None}: it may not.
+        """
+        if self.attempts >= MAX_ATTEMPTS:
+            return None
+        if self.pool.wall() - float(self.stamp) > RESEND_FOR:
+            return None
+        policy: float | None = self.target.policy.delay(self.attempts - self.free, error)
+        return policy
 
     # -- identity -------------------------------------------------------------------------
 

@@ -161,7 +161,7 @@ class Client(Service):
         return self.pool.start(
             request.method,
             request.params,
-            request.metadata or None,
+            request.metadata,
             deadline=request.deadline,
             raw=True,
         )
@@ -201,6 +201,13 @@ class Client(Service):
         return self.pool.control("ping", [])
 
     # -- life -------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """
+        Take calls, again after L{stopService}.
+        """
+        super().startService()
+        self.pool.open()
 
     def stopService(self) -> Deferred[None]:
         """

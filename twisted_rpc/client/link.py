@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -98,7 +99,7 @@ class Link:
         self._timer: Any = None
         self._resending: Any = None
         self._plain_call: Call | None = None
-        self._pid = pool.pid
+        self._may_resend = True
 
     # -- connecting -----------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class Link:
         self._attempt = None
         if self.state is not State.CONNECTING:
             return
-        if failure.check(CancelledError):
+        if failure.check(CancelledError, ConnectingCancelledError):
             text = f"no connection within {self.pool.connect_timeout:g} s"
         else:
             text = failure.getErrorMessage()
@@ -185,9 +186,10 @@ class Link:
         self._timer = self.pool.clock.callLater(delay, self._again)
         if permanent:
             for call in list(self.pending.values()):
-                self._end(call)
-                call.gave_up()
-        self.pool.unreachable(error, permanent=permanent)
+                if call.flying is None:
+                    self._end(call)
+                    call.gave_up()
+        self.pool.unreachable(self, error, permanent=permanent)
 
     def _again(self) -> None:
         self._timer = None
@@ -196,6 +198,9 @@ class Link:
             self._try()
         elif self.retired:
             self.close()
+        else:
+            # Who calls next may wait for the attempt that this starts.
+            self.failing = False
 
     def welcomed(self, protocol: ClientProtocol, welcome: Welcome) -> None:
         """
@@ -207,32 +212,51 @@ class Link:
         self._window = welcome.guarantee.window
         self.room = min(welcome.limits.max_inflight, welcome.guarantee.window)
         self.pool.learned(welcome, protocol)
+        # Once per agreed interval, which is never below our own wish (W29).
+        protocol.keep_alive(welcome.ping and max(welcome.ping / 1000, self.pool.ping))
         if welcome.session != self.session:
             self._new_session(welcome.session)
         self._refresh()
-        protocol.keep_alive(welcome.ping / 1000)
         self._resend()
         self.pool.ready(self)
+        self._end_if_done()
 
-    def _new_session(self, session: str) -> None:
+    def _new_session(self, session: str | None) -> None:
         """
-        The old one has ended, and nothing of it will run again.
+        The old one has ended, and nothing of it will run again.  What flies on
+        a connection that goes away may still be answered there, and what was
+        told to wait waits.
         """
         self.session = session
-        self._prefix = session + ":"
+        self._prefix = f"{session}:"
         self._next_seq = 1
         calls = list(self.pending.values())
-        self.pending.clear()
         for call in calls:
-            call.link = None
-            if not call.ambiguous:
-                # Every attempt was answered "no" (D8).
-                self.pool.requeue(call)
-            elif call.repeatable and not call.anew:
-                call.anew = True
-                self.pool.requeue(call)
-            else:
-                call.gave_up()
+            call.forsaken = True
+        # Before anybody is told: who makes a call then makes it in this session.
+        self._refresh()
+        for call in calls:
+            if call.flying is None and (call.retry is None or call.ambiguous):
+                self._forsake(call)
+
+    def _forsake(self, call: Call) -> None:
+        """
+        A call is not answered under its id any more.
+        """
+        self._end(call)
+        if not call.ambiguous:
+            # Every attempt was answered "no" (D8).
+            self.pool.requeue(call)
+        elif (
+            call.repeatable
+            and not call.anew
+            and self._may_resend
+            and call.delay(_lost()) is not None
+        ):
+            call.anew = True
+            self.pool.requeue(call)
+        else:
+            call.gave_up()
 
     def plain_server(self, protocol: ClientProtocol) -> None:
         """
@@ -241,16 +265,12 @@ class Link:
         self._good()
         self.plain = True
         self.room = 0
-        calls = list(self.pending.values())
-        self.pending.clear()
-        for call in calls:
-            # It was written to a server with sessions, which is no longer there.
-            call.link = None
-            if call.ambiguous and not call.repeatable:
-                call.gave_up()
-            else:
-                self.pool.requeue(call)
+        self._max_frame = protocol.connection.max_frame
+        if self.session is not None:
+            # The server with sessions is no longer there.
+            self._new_session(None)
         self.pool.ready(self)
+        self._end_if_done()
 
     def _good(self) -> None:
         self._stop_timer()
@@ -285,6 +305,19 @@ class Link:
                 self._try()
         self._let_go(protocol)
 
+    def _session_unknown(self, protocol: ClientProtocol) -> None:
+        """
+        The server knows the session no more, so that no call of it will ever
+        run: go on with another, on another connection.
+        """
+        self.session = None
+        protocol.going_away = True
+        self._old.add(protocol)
+        self._protocol = None
+        self.room = 0
+        self.state = State.WAITING
+        self._timer = self.pool.clock.callLater(self.pool.backoff.dropped(), self._again)
+
     def _let_go(self, protocol: ClientProtocol) -> None:
         """
         Close a connection that is going away, once its calls are answered.
@@ -305,8 +338,12 @@ class Link:
             call.ambiguous = True
         if flying:
             # One failure, however many calls it held (C9).
-            self.pool.budget.failure()
-        plain_call, self._plain_call = self._plain_call, None
+            self._may_resend = self.pool.budget.failure()
+        plain_call = self._plain_call
+        if plain_call is not None and plain_call.flying is protocol:
+            self._plain_call = None
+        else:
+            plain_call = None
         if protocol is self._protocol:
             self._protocol = None
             self.room = 0
@@ -318,8 +355,12 @@ class Link:
         if plain_call is not None:
             plain_call.flying = None
             self._plain_lost(plain_call)
-        if self.retired and not self.pending:
-            self.close()
+        for call in flying:
+            if call.forsaken and call.id in self.pending:
+                self._forsake(call)
+        if self.pool.queue:
+            self.pool.pump()
+        self._end_if_done()
 
     def _dropped(self, reason: Failure) -> None:
         if self.state is State.CLOSED:
@@ -400,21 +441,30 @@ class Link:
         """
         protocol = self._protocol
         if protocol is None or self.state is not State.READY:
+            call.due = True
             self.connect()
             return
+        now = self.pool.seconds()
+        if call.deadline <= now:
+            # The sweep ends it; nothing is sent any more (I13).
+            return
+        call.due = False
         call.attempts += 1
-        call.flying = protocol
-        protocol.send_frame(
-            call.target.template.write(
-                call.id, call.params, call.stamp, call.ext(self.pool.seconds(), self._ack)
-            )
+        body = call.target.template.write(
+            call.id, call.params, call.stamp, call.ext(now, self._ack)
         )
+        if len(body) > self._max_frame:
+            self._end(call)
+            self._refuse_size(call, protocol, len(body))
+            return
+        call.flying = protocol
+        protocol.send_frame(body)
 
     def _refresh(self) -> None:
         """
         The lowest seq that may be sent again: that of the first pending call.
         """
-        first = next(iter(self.pending.values()), None)
+        first = next((call for call in self.pending.values() if not call.forsaken), None)
         self._ack = self._next_seq if first is None else first.seq
         self._ceiling = self._ack + self._window
 
@@ -441,8 +491,8 @@ class Link:
             pool.pump()
         if protocol.going_away:
             self._let_go(protocol)
-        if self.retired and not self.pending:
-            self.close()
+        if self.retired:
+            self._end_if_done()
 
     def failed(
         self, call: Call, protocol: ClientProtocol, error: RPCError, message: ReplyMessage
@@ -451,16 +501,17 @@ class Link:
         A call that is pending has an error.
         """
         call.flying = None
-        self._judge(call, protocol, error, message)
+        if error.code is Code.SESSION_UNKNOWN and protocol is self._protocol:
+            self._session_unknown(protocol)
+        self._judge(call, error, message)
         if self.pool.queue:
             self.pool.pump()
         if protocol.going_away:
             self._let_go(protocol)
-        if self.retired and not self.pending:
-            self.close()
+        self._end_if_done()
 
     def _judge(
-        self, call: Call, protocol: ClientProtocol, error: RPCError, message: ReplyMessage
+        self, call: Call, error: RPCError, message: ReplyMessage
     ) -> None:
         if error.executed == "unknown":
             call.ambiguous = True
@@ -475,35 +526,48 @@ class Link:
         elif step is Step.ANEW:
             self._end(call)
             call.anew = True
-            if self.pool.may_retry(call, error, delay=0.0):
+            allowed = call.delay(_lost()) is not None
+            if allowed and self.pool.may_retry(call, delay=0.0):
                 self.pool.requeue(call)
-                self.pool.pump()
             else:
                 call.failed(error)
         elif (
-            error.code is Code.UNAVAILABLE and error.executed == "no" and call.free_retry
+            error.code is Code.UNAVAILABLE
+            and error.executed == "no"
+            and not error.retry_after
+            and not call.free
         ):
             # It did not run and is repeated once at once, free (C5).
-            call.free_retry = False
-            call.attempts -= 1
-            self._rewrite(call)
+            call.free = 1
+            self._repeat(call)
         else:
             self._retry(call, error)
 
     def _retry(self, call: Call, error: RPCError) -> None:
-        delay = call.target.policy.delay(call.attempts, error)
-        if delay is None or not self.pool.may_retry(call, error, delay=delay):
+        delay = call.delay(error)
+        if delay is None or not self.pool.may_retry(call, delay=delay):
             self._end(call)
-            if call.ambiguous:
+            if call.ambiguous and error.executed == "no":
+                # This attempt did not run; one before it may have.
                 call.gave_up()
             else:
                 call.failed(error)
-            return
-        call.retry = self.pool.clock.callLater(delay, self._retry_now, call)
+        elif call.forsaken and call.ambiguous:
+            self._forsake(call)
+        else:
+            call.retry = self.pool.clock.callLater(delay, self._retry_now, call)
 
     def _retry_now(self, call: Call) -> None:
         call.retry = None
-        self._rewrite(call)
+        self._repeat(call)
+        if self.pool.queue:
+            self.pool.pump()
+
+    def _repeat(self, call: Call) -> None:
+        if call.forsaken:
+            self._forsake(call)
+        else:
+            self._rewrite(call)
 
     def _resend(self) -> None:
         """
@@ -511,32 +575,36 @@ class Link:
         so many a turn.
         """
         if self._resending is None:
-            waiting = [
-                call
-                for call in self.pending.values()
-                if call.flying is None and call.retry is None
-            ]
-            self._send_some(waiting)
+            self._send_some()
 
-    def _send_some(self, waiting: list[Call]) -> None:
+    def _send_some(self) -> None:
         self._resending = None
         if self.state is not State.READY:
             return
+        now = self.pool.seconds()
+        waiting = [
+            call
+            for call in self.pending.values()
+            if call.flying is None
+            and call.retry is None
+            and not call.forsaken
+            and call.deadline > now
+        ]
         for call in waiting[:PACE]:
-            if call.done or call.flying is not None or call.id not in self.pending:
+            if call.done:
                 continue
-            lost = RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
-            if (
-                call.attempts
-                and call.target.policy.delay(call.attempts, lost) is None
-                or not self.pool.budget_left
-            ):
+            if self._worth_resending(call):
+                self._rewrite(call)
+            else:
                 self._end(call)
                 call.gave_up()
-            else:
-                self._rewrite(call)
-        if waiting[PACE:]:
-            self._resending = self.pool.clock.callLater(0, self._send_some, waiting[PACE:])
+        if waiting[PACE:] and self.state is State.READY:
+            self._resending = self.pool.clock.callLater(0, self._send_some)
+
+    def _worth_resending(self, call: Call) -> bool:
+        if not call.due and (not self._may_resend or call.delay(_lost()) is None):
+            return False
+        return self.pool.in_time(call)
 
     def _end(self, call: Call) -> None:
         self.pending.pop(call.id, None)
@@ -550,19 +618,18 @@ class Link:
         if call is self._plain_call:
             # The plain profile has no cancel; the connection is busy until the
             # answer comes, and it may never come.
-            self._plain_call = None
-            if self._protocol is not None:
-                self._protocol.abort()
+            self._give_up_plain()
             return
         self._end(call)
         if protocol is not None and not protocol.closing:
             protocol.control("cancel", [call.id]).addErrback(lambda _: None)
         if protocol is not None and protocol.going_away:
             self._let_go(protocol)
-        if self.retired and not self.pending:
-            self.close()
+        if self.pool.queue:
+            self.pool.pump()
+        self._end_if_done()
 
-    def stray(self, protocol: ClientProtocol) -> None:
+    def stray(self) -> None:
         """
         A reply came that nobody waits for.
         """
@@ -581,12 +648,9 @@ class Link:
                 self._let_go(protocol)
         plain_call = self._plain_call
         if plain_call is not None and plain_call.deadline <= now:
-            self._plain_call = None
+            self._give_up_plain()
             plain_call.gave_up(late=True)
-            if self._protocol is not None:
-                self._protocol.abort()
-        if self.retired and not self.pending and self._plain_call is None:
-            self.close()
+        self._end_if_done()
 
     def ask(self, question: Any) -> bool:
         """
@@ -606,8 +670,8 @@ class Link:
             )
         else:
             question.sent()
-            self._protocol.control(question.method, question.params).chainDeferred(
-                question.answer
+            self._protocol.control(question.method, question.params).addBoth(
+                question.settled
             )
         return True
 
@@ -625,16 +689,21 @@ class Link:
         """
         Whether a plain server could be sent a call here.
         """
-        return self.plain and self.state is State.READY and self._plain_call is None
+        protocol = self._protocol
+        return (
+            self.plain
+            and self.state is State.READY
+            and self._plain_call is None
+            and protocol is not None
+            and not protocol.closing
+        )
 
     def write_plain(self, call: Call) -> None:
         """
         Write a call to a plain server; the next waits for its answer.
         """
         protocol = self._protocol
-        if protocol is None:
-            self.pool.requeue(call)
-            return
+        assert protocol is not None  # the link is free
         call.attempts += 1
         call.id = call.opaque_id()
         call.seq = 0
@@ -668,6 +737,21 @@ class Link:
             else:
                 call.failed(protocol.connection.error_of(message))
         self.pool.pump()
+        self._end_if_done()
+
+    def _give_up_plain(self) -> None:
+        """
+        The answer that was waited for is of no use any more, and what came next
+        here would be behind it: go on with another connection.
+        """
+        self._plain_call = None
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.abort()
+            self.state = State.IDLE
+            if self.pool.needs(self):
+                self._try()
+            self._end_if_done()
 
     def _plain_lost(self, call: Call) -> None:
         """
@@ -678,20 +762,19 @@ class Link:
         if call.done:
             return
         call.ambiguous = True
-        lost = RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
-        delay = call.target.policy.delay(call.attempts, lost)
-        if (
-            not call.repeatable
-            or delay is None
-            or not self.pool.may_retry(call, lost, delay=delay)
-        ):
+        delay = call.delay(_lost()) if call.repeatable else None
+        if delay is None or not self.pool.may_retry(call, delay=delay):
             call.gave_up()
             return
-        call.link = None
+        # It keeps its id, which stands outside sessions, and waits as forsaken
+        # calls do, so that its deadline and the client's end find it.
+        call.forsaken = True
+        self.pending[call.id] = call
         call.retry = self.pool.clock.callLater(delay, self._plain_again, call)
 
     def _plain_again(self, call: Call) -> None:
         call.retry = None
+        self._end(call)
         self.pool.requeue(call)
         self.pool.pump()
 
@@ -709,31 +792,62 @@ class Link:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
-        self._stop_timer()
-        if self._resending is not None and self._resending.active():
-            self._resending.cancel()
+        self._stop_timers()
         if self._attempt is not None:
             self._attempt.cancel()
+        protocol, self._protocol = self._protocol, None
+        self.room = 0
+        # Before anybody is told: who makes a call then finds no link that ends.
+        self.pool.closed(self)
         for call in list(self.pending.values()):
             self._end(call)
             call.gave_up()
         if self._plain_call is not None:
             call, self._plain_call = self._plain_call, None
             call.gave_up()
-        for protocol in (self._protocol, *self._old):
-            if protocol is not None:
-                protocol.close()
-        self._protocol = None
-        self.pool.closed(self)
+        for each in (protocol, *self._old):
+            if each is not None:
+                each.close()
+
+    def retire(self) -> None:
+        """
+        Take no new calls, and end with the last of those there are.
+        """
+        self.retired = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self.retired and not self.busy:
+            self.close()
+
+    def _stop_timers(self) -> None:
+        self._stop_timer()
+        if self._resending is not None:
+            self._resending.cancel()
+            self._resending = None
 
     def abandon(self) -> None:
         """
         After a fork: the connection is the parent's; forget it untouched.
         """
         self.state = State.CLOSED
+        self._stop_timers()
+        for call in self.pending.values():
+            if call.retry is not None:
+                call.retry.cancel()
         self.pending.clear()
+        self._plain_call = None
         self._protocol = None
+        self._attempt = None
         self._old.clear()
+        self.room = 0
+
+
+def _lost() -> RPCError:
+    """
+    How an attempt failed that has no answer.
+    """
+    return RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
 
 
 def _declared(call: Call, error: RPCError, message: ReplyMessage) -> RPCError:

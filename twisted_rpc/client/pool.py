@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted_rpc._version import __version__
 from twisted_rpc.client.backoff import Backoff
 from twisted_rpc.client.calls import Call, Target
-from twisted_rpc.client.link import Link
+from twisted_rpc.client.link import Link, State
 from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.client.retry import RetryBudget
 from twisted_rpc.client.secrecy import may_carry_secrets
@@ -56,6 +56,7 @@ class Pool:
     @ivar queue: the calls that no link has taken yet, in order.
     @ivar links: those that take calls; the first is the one in use, and with a
         plain server each has one call at a time.
+    @ivar ping: seconds between two signs of life, as the client wishes; 0: none.
     @ivar strays: replies that came and nobody waited for.
     """
 
@@ -97,7 +98,7 @@ class Pool:
         self._max_connections = max_connections
         self._auth = dict(auth) if auth is not None else None
         self._auth_in_clear = auth_in_clear
-        self._ping = ping
+        self.ping = ping
         self._link: Link | None = None
         self._deadlines = Deadlines(clock)
         self._timer: Any = None
@@ -141,8 +142,6 @@ class Pool:
         if raw:
             call.raw = True
         deferred = call.deferred
-        if self._timer is None:
-            self._timer = self.clock.callLater(TICK, self._tick)
         link = self._link
         if (
             link is not None
@@ -151,6 +150,8 @@ class Pool:
             and deadline is None
             and link.write(call)
         ):
+            if self._timer is None:
+                self._timer = self.clock.callLater(TICK, self._tick)
             return deferred
         self._later(call)
         return deferred
@@ -159,27 +160,35 @@ class Pool:
         """
         It cannot be written at once.
         """
-        if self.closing:
-            call.failed(RPCError(Code.UNAVAILABLE, "the client is closed", executed="no"))
-            return
-        error = self._unreachable
-        if error is not None and not call.target.wait_for_ready and not self._trying:
-            call.failed(_copy(error))
-            return
-        if not self._connected and (
-            len(self.queue) >= MAX_WAITING
-            or self._waiting_bytes + len(call.params) > MAX_WAITING_BYTES
-        ):
-            call.failed(
-                RPCError(
-                    Code.RESOURCE_EXHAUSTED,
-                    f"{len(self.queue)} calls are waiting for a connection already",
-                    executed="no",
-                )
+        refusal = self._refusal(wait_for_ready=call.target.wait_for_ready)
+        if refusal is None and not self._connected and self._full(len(call.params)):
+            refusal = RPCError(
+                Code.RESOURCE_EXHAUSTED,
+                f"{len(self.queue)} calls with {self._waiting_bytes} bytes wait for a"
+                " connection already",
+                executed="no",
             )
+        if refusal is not None:
+            call.failed(refusal)
             return
         self._enqueue(call)
         self.pump()
+
+    def _refusal(self, *, wait_for_ready: bool) -> RPCError | None:
+        """
+        @return: why it makes no sense to wait for a connection, or C{None}.
+        """
+        if self.closing:
+            return _closed()
+        if self._unreachable is not None and not wait_for_ready and not self._trying:
+            return _copy(self._unreachable)
+        return None
+
+    def _full(self, size: int) -> bool:
+        return (
+            len(self.queue) >= MAX_WAITING
+            or self._waiting_bytes + size > MAX_WAITING_BYTES
+        )
 
     def _enqueue(self, call: Call) -> None:
         self.queue[call] = None
@@ -203,6 +212,7 @@ class Pool:
             call.id = ""
             call.seq = 0
             call.flying = None
+            call.due = call.forsaken = False
             if call.retry is not None and call.retry.active():
                 call.retry.cancel()
             call.retry = None
@@ -213,16 +223,22 @@ class Pool:
         Hand the calls that wait to the links that have room.
         """
         while self.queue:
-            call = next(iter(self.queue))
             link = self._taker()
             if link is None:
                 return
+            call = next(iter(self.queue))
             self.unqueue(call)
+            if call.deadline <= self.seconds():
+                # Nothing is sent after the deadline (I13).
+                call.expired()
+                continue
+            if self._timer is None:
+                self._timer = self.clock.callLater(TICK, self._tick)
             if link.plain:
                 link.write_plain(call)
-            elif not link.write(call):
-                self._enqueue(call)
-                return
+            else:
+                # The taker has room, and numbers to give out.
+                link.write(call)
 
     def _taker(self) -> Link | None:
         """
@@ -264,21 +280,20 @@ class Pool:
         self.links.append(link)
         return link
 
-    def may_retry(self, call: Call, error: RPCError, *, delay: float) -> bool:
+    def may_retry(self, call: Call, *, delay: float) -> bool:
         """
-        Whether there is budget (C7), and time (C4), for another attempt.
+        Whether there is budget (C7), and time, for another attempt.
         """
         if self.closing or not self.budget.failure():
             return False
-        return self.seconds() + delay + call.target.median < call.deadline
+        return self.in_time(call, delay)
 
-    @property
-    def budget_left(self) -> bool:
+    def in_time(self, call: Call, delay: float = 0.0) -> bool:
         """
-        Whether retries are made at all now.
+        Whether an answer may come before the deadline to an attempt that is made
+        after C{delay} seconds (C4).
         """
-        tokens = getattr(self.budget, "tokens", None)
-        return tokens is None or tokens > self.budget.size / 2
+        return self.seconds() + delay + call.target.median < call.deadline
 
     # -- what links tell --------------------------------------------------------------------
 
@@ -288,13 +303,13 @@ class Pool:
 
     @property
     def _connected(self) -> bool:
-        return any(link.room or link.plain for link in self.links)
+        return any(link.state is State.READY for link in self.links)
 
     def needs(self, link: Link) -> bool:
         """
-        Whether calls wait for C{link} to connect.
+        Whether somebody waits for C{link} to connect.
         """
-        return bool(self.queue) and link in self.links
+        return bool(self.queue or self._questions) and link in self.links
 
     def hello(self, protocol: ClientProtocol, session: str | None) -> Hello:
         """
@@ -317,7 +332,7 @@ class Pool:
             versions=[1],
             session=session,
             limits=HelloLimits(self.limits.max_frame),
-            ping=round(self._ping * 1000),
+            ping=round(self.ping * 1000),
             schema=self.digests,
             auth=auth,
             software=SOFTWARE,
@@ -346,16 +361,23 @@ class Pool:
             self._link = link
             for other in [each for each in self.links if each is not link]:
                 # The server was plain and is not any more: one link is enough.
-                if not other.busy:
-                    other.close()
+                self.links.remove(other)
+                self.retired.add(other)
+                other.retire()
         self._ask(link)
         self.pump()
 
-    def unreachable(self, error: RPCError, *, permanent: bool) -> None:
+    def unreachable(self, link: Link, error: RPCError, *, permanent: bool) -> None:
         """
-        Nobody answers at any address, or hello was refused.
+        Nobody answered C{link} at any address, or hello was refused.
         """
+        if link not in self.links:
+            # It only has old calls to end.
+            return
         self._unreachable = error
+        if self._trying:
+            # Another link works, or may.
+            return
         for question in list(self._questions):
             question.failed(_copy(error))
         for call in list(self.queue):
@@ -375,6 +397,8 @@ class Pool:
         self.retired.discard(link)
         if self._link is link:
             self._link = self.links[0] if self.links else None
+        if self.queue:
+            self.pump()
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -390,8 +414,11 @@ class Pool:
             if link.busy:
                 link.expire(now)
                 busy = busy or link.busy
-        if busy:
+        if self._timer is None and busy and not self.closing:
             self._timer = self.clock.callLater(TICK, self._tick)
+        if self.queue:
+            # What ended has left room.
+            self.pump()
 
     def _after_fork(self) -> None:
         """
@@ -401,15 +428,18 @@ class Pool:
         self.pid = _forks[0]
         for link in (*self.links, *self.retired):
             link.abandon()
+        for protocol in self.protocols:
+            protocol.abandon()
         self.links.clear()
         self.retired.clear()
         self.queue.clear()
         self._questions.clear()
         self.protocols.clear()
+        self._idle.clear()
         self._waiting_bytes = 0
         self._link = None
-        self._timer = None
-        self._deadlines = Deadlines(self.clock)
+        self._unreachable = None
+        self._stop_timers()
 
     # -- questions ------------------------------------------------------------------------------
 
@@ -419,12 +449,17 @@ class Pool:
 
         @return: fires with the result, or fails with L{RPCError}.
         """
+        if self.pid is not _forks[0]:
+            self._after_fork()
+        refusal = self._refusal(wait_for_ready=False)
+        if refusal is not None:
+            return fail(refusal)
         question = _Question(self, method, params)
         self._questions.append(question)
+        question.tick = self._deadlines.add(question, self.seconds() + self.limits.hello * 2)
         if self._link is None:
             self._link = self._new_link()
         if not self._link.ask(question):
-            question.tick = self._deadlines.add(question, self.seconds() + self.limits.hello * 2)
             self._link.connect()
         return question.answer
 
@@ -443,21 +478,33 @@ class Pool:
         self.closing = True
         for call in list(self.queue):
             self.unqueue(call)
-            call.gave_up()
+            if call.attempts:
+                call.gave_up()
+            else:
+                call.failed(_closed())
         for question in list(self._questions):
-            question.failed(RPCError(Code.UNAVAILABLE, "the client is closed", executed="no"))
+            question.failed(_closed())
         for link in (*self.links, *self.retired):
             link.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._deadlines.stop()
+        self._stop_timers()
         done: Deferred[None] = Deferred()
         if self.protocols:
             self._idle.append(done)
         else:
             done.callback(None)
         return done
+
+    def open(self) -> None:
+        """
+        Take calls again after L{close}.
+        """
+        self.closing = False
+
+    def _stop_timers(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadlines.stop()
 
     def connection_ended(self, protocol: ClientProtocol) -> None:
         """
@@ -479,32 +526,53 @@ class _Question:
         self._pool = pool
         self.method = method
         self.params = params
-        self.answer: Deferred[Any] = Deferred()
+        self.answer: Deferred[Any] = Deferred(self._cancelled)
         self.tick = 0
+        self._done = False
 
     def sent(self) -> None:
         """
-        It no longer waits.
+        It no longer waits for a connection, only for its answer.
         """
         if self in self._pool._questions:  # noqa: SLF001 - two halves of one thing
             self._pool._questions.remove(self)  # noqa: SLF001
-            self._pool._deadlines.discard(self, self.tick)  # noqa: SLF001
+
+    def settled(self, answer: Any) -> None:
+        """
+        It has its answer, or a failure.
+        """
+        self.sent()
+        self._pool._deadlines.discard(self, self.tick)  # noqa: SLF001
+        if not self._done:
+            self._done = True
+            self.answer.callback(answer)
 
     def failed(self, error: RPCError) -> None:
         """
         There is no connection, or none that could carry it.
         """
-        self.sent()
-        if not self.answer.called:
-            self.answer.errback(Failure(error))
+        self.settled(Failure(error))
 
     def expired(self) -> None:
         """
-        No connection came in time.
+        Neither a connection nor an answer came in time.
         """
+        waited = self in self._pool._questions  # noqa: SLF001
         self.failed(
-            RPCError(Code.DEADLINE_EXCEEDED, "no connection in time", executed="no")
+            RPCError(
+                Code.DEADLINE_EXCEEDED,
+                "no connection in time" if waited else "no answer in time",
+                executed="no" if waited else "unknown",
+            )
         )
+
+    def _cancelled(self, _: Deferred[Any]) -> None:
+        self._done = True
+        self.settled(None)
+
+
+def _closed() -> RPCError:
+    return RPCError(Code.UNAVAILABLE, "the client is closed", executed="no")
 
 
 def _copy(error: RPCError) -> RPCError:

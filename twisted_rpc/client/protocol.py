@@ -5,15 +5,13 @@ One connection of a client: bytes and Deferreds meet here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rpc.errors import Code, ProtocolError, RPCError
+from twisted_rpc.errors import Code, ProtocolError, RemoteProtocolError, RPCError
 from twisted_rpc.transport import FrameProtocol, peer_name
 from twisted_rpc.wire.client import (
     ClientConnection,
@@ -23,7 +21,7 @@ from twisted_rpc.wire.client import (
     State,
     Welcomed,
 )
-from twisted_rpc.wire.messages import ReplyMessage, write_stamp
+from twisted_rpc.wire.messages import UNKNOWN_ID, ReplyMessage, write_stamp
 
 if TYPE_CHECKING:
     from twisted_rpc.client.link import Link
@@ -94,7 +92,10 @@ class ClientProtocol(FrameProtocol):
                 if call is not None:
                     self.link.succeeded(call, message, self)
                     return
-            self._reply(message)
+            try:
+                self._reply(message)
+            except RemoteProtocolError as error:
+                self._broken(str(error))
         elif isinstance(message, Welcomed):
             self.link.welcomed(self, message.welcome)
         elif isinstance(message, PlainServer):
@@ -115,26 +116,22 @@ class ClientProtocol(FrameProtocol):
         """
         An error, the answer to a control call, or a reply nobody waits for.
         """
-        control = self._controls.pop(message.request_id, None)
-        if control is not None:
-            if message.error is None:
-                control.callback(msgspec.json.decode(message.result))
-            else:
-                control.errback(Failure(self.connection.error_of(message)))
-            return
+        request_id = message.request_id
+        call = self.pending.get(request_id)
         if self.connection.state is State.PLAIN:
             self.link.plain_answered(self, message)
-            return
-        call = self.pending.get(message.request_id)
-        if call is None or message.error is None:
-            if message.request_id == "unknown":
-                self._broken(message.error or "the server could not read a frame")
-                return
+        elif request_id in self._controls:
+            outcome = self.connection.outcome_of(message)
+            control = self._controls.pop(request_id)
+            control.callback(Failure(outcome) if isinstance(outcome, RPCError) else outcome)
+        elif request_id == UNKNOWN_ID:
+            self._broken(message.error or "the server could not read a frame")
+        elif call is None or message.error is None or call.flying is not self:
             # Late, doubled, or of a call that was given up (C12).
             self.strays += 1
-            self.link.stray(self)
-            return
-        self.link.failed(call, self, self.connection.error_of(message), message)
+            self.link.stray()
+        else:
+            self.link.failed(call, self, self.connection.error_of(message), message)
 
     def _broken(self, reason: str) -> None:
         self._log.warn(
@@ -193,20 +190,25 @@ class ClientProtocol(FrameProtocol):
         if not self._ping:
             return
         silent = now - self.heard
-        if self._last_ping > self.heard and now - self._last_ping > self.limits.ping_timeout:
-            self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
-            self.abort()
+        if self._last_ping > self.heard:
+            # Another ping would not be answered sooner.
+            if now - self._last_ping > self.limits.ping_timeout:
+                self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
+                self.abort()
         elif now - self._last_ping >= self._ping and silent >= min(1.0, self._ping):
             self._last_ping = now
             self.control("ping", []).addErrback(lambda _: None)
 
-    def when_lost(self, told: Callable[[], None]) -> None:
+    def abandon(self) -> None:
         """
-        Call C{told} when the connection has ended.
+        After a fork: the connection is the parent's.  Leave no timer that would
+        end it.
         """
-        self._told = told
-
-    _told: Callable[[], None] | None = None
+        for name in ("_timer", "_abort_call", "_resumption"):
+            timer = getattr(self, name)
+            setattr(self, name, None)
+            if timer is not None and timer.active():
+                timer.cancel()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """
@@ -223,5 +225,3 @@ class ClientProtocol(FrameProtocol):
                 )
             )
         self.link.lost(self, reason)
-        if self._told is not None:
-            self._told()

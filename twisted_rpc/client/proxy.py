@@ -86,7 +86,7 @@ def target(client: Client, schema: Any, options: Options) -> Target:
     retry = options.retry or _idl_policy(schema, defaults.retry) or defaults.retry
     if schema.oneway:
         retry = NO_RETRY
-    metadata = options.metadata if options.metadata is not None else defaults.metadata
+    metadata = {**(defaults.metadata or {}), **(options.metadata or {})}
     wait = options.wait_for_ready
     if wait is None:
         wait = bool(defaults.wait_for_ready)
@@ -102,10 +102,17 @@ def _idl_policy(schema: Any, default: Any) -> RetryPolicy | None:
         return None
     args = dict(annotation.args)
     names = {"max": "maximum"}
-    given = {names.get(name, name): value for name, value in args.items() if value is not None}
+    given: dict[str, Any] = {
+        names.get(name, name): value for name, value in args.items() if value is not None
+    }
     base = default if isinstance(default, RetryPolicy) else RetryPolicy()
     if "on" in given:
         given["on"] = frozenset(given["on"])
+    # The one that the IDL names wins over the other, which it leaves open.
+    if "initial" not in given and "maximum" in given:
+        given["initial"] = min(base.initial, given["maximum"])
+    if "maximum" not in given and "initial" in given:
+        given["maximum"] = max(base.maximum, given["initial"])
     return replace(base, **given)
 
 
@@ -122,7 +129,7 @@ def proxy_class(service: Any) -> type[Proxy]:
             name: _method(name, schema) for name, schema in service.by_name.items()
         }
         found = type(f"{service.name}Proxy", (Proxy,), {"__doc__": service.doc, **methods})
-        classImplements(found, service.interface)
+        classImplements(found, service.interface)  # type: ignore[misc]
         _classes[service.interface] = found
     return found
 
@@ -196,4 +203,4 @@ def with_options(
     }
     options = replace(old, **{name: each for name, each in given.items() if each is not None})
     new = type(proxy)(proxy._rpc_client, proxy._rpc_service, options)  # noqa: SLF001
-    return new  # type: ignore[return-value]
+    return new

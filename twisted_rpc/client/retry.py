@@ -21,6 +21,10 @@ from twisted_rpc.interfaces import IRetryBudget, IRetryPolicy
 #: Never more attempts than this, whatever a policy says (C4).
 MAX_ATTEMPTS: Final = 5
 
+#: Seconds after its first attempt in which a call is attempted again (D20):
+#: servers keep a session without a connection, and what it holds, for longer.
+RESEND_FOR: Final = 120.0
+
 #: The codes that may be gone when the call is attempted again.
 RETRIABLE: Final = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.IN_PROGRESS})
 
@@ -182,7 +186,6 @@ def final_error(
     late: bool,
     ambiguous: bool,
     last: RPCError | None,
-    written: bool,
 ) -> RPCError:
     """
     How a call ends that no answer ended (C14).
@@ -190,22 +193,18 @@ def final_error(
     @param late: its time is up.
     @param ambiguous: an attempt may have run: no answer came to it, or one that
         does not know.
-    @param last: the last refusal.
-    @param written: an attempt was written.
+    @param last: the last refusal; C{None}: nothing was written.
     """
     if not ambiguous:
         # Every attempt that was written was answered "no": it did not run.
         if last is not None:
             return last
-        if late:
-            return RPCError(
-                Code.DEADLINE_EXCEEDED,
-                "the deadline was over before the call could be sent"
-                if not written
-                else "no answer before the deadline",
-                executed="unknown" if written else "no",
-            )
-        return RPCError(Code.UNAVAILABLE, "the server cannot be reached", executed="no")
+        text = (
+            "the deadline was over before the call could be sent"
+            if late
+            else "the server cannot be reached"
+        )
+        return RPCError(Code.UNAVAILABLE, text, executed="no")
     if late:
         return RPCError(
             Code.DEADLINE_EXCEEDED, "no answer before the deadline", executed="unknown"

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Interceptor, Request, Responder
 from twisted_rpc.delivery.memory import Ledger, MemoryStore
-from twisted_rpc.delivery.records import Outcome, Record, Session, fingerprint, frozen
+from twisted_rpc.delivery.records import INLINE, RECORD_SIZE, Outcome, Record, Session, fingerprint, frozen
 from twisted_rpc.delivery.table import (
     State,
     Verdict,
@@ -28,6 +28,9 @@ from twisted_rpc.errors import Code, RPCError, refusal
 #: What the caller of a duplicate beyond the bound of waiters is told to wait, in
 #: seconds.
 _WAITERS_RETRY = 0.1
+
+
+_DONE = State.DONE
 
 
 class Run:
@@ -96,23 +99,59 @@ class _Deduplication:
         session: Session | None = request.origin.session  # type: ignore[attr-defined]
         if session is None:
             return self._sessionless(request)
+        store = self._store
+        seq = request.seq
+        records = session.records
+        params = request.params = bytes(request.params)
+        if len(params) > INLINE:
+            params = fingerprint(params)
+        # What judge_session says of nearly every request, without asking it: no
+        # record, above the floor, within the window (test_table compares).
+        if (
+            seq in records
+            or not 0 < seq - session.floor <= store.window
+            or store.bytes >= store.full
+        ):
+            return self._judged(request, session, params)
+        record = records[seq] = Record(request.method, params)
+        try:
+            answer = self._responder(request)
+        except BaseException as error:
+            self._ended(session, seq, record, _known(error), request)
+            raise
+        if type(answer) is bytes:
+            # MemoryStore.complete, for the case that nothing has to be evicted.
+            size = RECORD_SIZE + len(answer)
+            total = store.bytes + size
+            if (
+                seq > session.floor
+                and session.bytes + size <= store.session_bytes
+                and total <= store.total_bytes
+            ):
+                record.state = _DONE
+                record.outcome = answer
+                record.size = size
+                session.bytes += size
+                store.bytes = total
+            else:
+                store.complete(session, seq, record, answer, request.now)
+            return answer
+        return self._wait(request, session, seq, record, answer)
+
+    def _judged(self, request: Request, session: Session, params: bytes) -> Answer:
         seq = request.seq
         record = session.records.get(seq)
-        params = fingerprint(request.params)
-        # What judge_session says of nearly every request, without asking it:
-        # no record, above the floor, within the window (test_table compares).
-        if record is not None or not 0 < seq - session.floor <= self._store.window:
-            verdict = judge_session(
-                live=True,
-                seq=seq,
-                floor=session.floor,
-                window=self._store.window,
-                state=State.ABSENT if record is None else record.state,
-                same=record is None or record.same(request.method, params),
-                delivery=request.method.delivery,
-            )
-            if verdict is not Verdict.RUN:
-                return self._answer(verdict, request, record)
+        verdict = judge_session(
+            live=True,
+            seq=seq,
+            floor=session.floor,
+            window=self._store.window,
+            state=State.ABSENT if record is None else record.state,
+            same=record is None or record.same(request.method, params),
+            delivery=request.method.delivery,
+        )
+        if verdict is not Verdict.RUN:
+            return self._answer(verdict, request, record)
         return self._run(request, session, seq, Record(request.method, params))
 
     def _sessionless(self, request: Request) -> Answer:
@@ -151,24 +190,37 @@ class _Deduplication:
         self, request: Request, holder: Session | Ledger, key: Any, record: Record
     ) -> Answer:
         store = self._store
-        if store.bytes >= store.total_bytes and not store.room(holder):
+        if store.bytes >= store.full and not store.room(holder):
             raise refusal(
                 Code.RESOURCE_EXHAUSTED, "no room to remember another call", retry_after=1.0
             )
         store.claim(holder, key, record)
+        # A duplicate that the implementation itself causes, before it returns,
+        # finds the record but nothing to wait for yet.
         try:
             answer = self._responder(request)
-        except RPCError as error:
-            self._ended(holder, key, record, error, request)
+        except BaseException as error:
+            self._ended(holder, key, record, _known(error), request)
             raise
         if type(answer) is bytes:
-            store.complete(holder, key, record, answer, request.origin.seconds())
+            store.complete(holder, key, record, answer, request.now)
             return answer
+        return self._wait(request, holder, key, record, answer)
+
+    def _wait(
+        self,
+        request: Request,
+        holder: Session | Ledger,
+        key: Any,
+        record: Record,
+        answer: Deferred[bytes],
+    ) -> Deferred[bytes]:
+        self._store.goes_on(holder, record)
         run = record.run = Run(request, answer)
         waiter = run.join()
         answer.addCallbacks(
             lambda result: self._ended(holder, key, record, result, request),
-            lambda failure: self._ended(holder, key, record, _error(failure), request),
+            lambda failure: self._ended(holder, key, record, _known(failure.value), request),
         )
         return waiter
 
@@ -190,12 +242,11 @@ class _Deduplication:
             run.ended(outcome)
 
 
-def _error(failure: Failure) -> RPCError:
-    error = failure.value
+def _known(error: BaseException) -> RPCError:
     if isinstance(error, RPCError):
         return error
-    # Dispatch turns everything into RPCError; an interceptor of the user's may
-    # not.  The call has run, and nothing of the cause crosses the wire.
+    # Dispatch turns everything into RPCError but a KeyboardInterrupt.  The call
+    # may have run, so it must not run again, and nothing of the cause is kept.
     return RPCError(Code.INTERNAL, "Internal error", executed="yes")
 
 
@@ -244,7 +295,7 @@ _REFUSALS = {
     ),
     Verdict.JOIN: lambda store: refusal(
         Code.IN_PROGRESS,
-        f"{store.waiters} duplicates are waiting already",
+        "the call is running, and no more duplicates may wait for it",
         executed="unknown",
         retry_after=_WAITERS_RETRY,
     ),

@@ -70,6 +70,7 @@ class MemoryStore:
         C{sessions} holds instead.
     @ivar sessions: in all.
     @ivar bytes: what is in use now.
+    @ivar full: with so many in use, another record does not fit.
     @ivar evicted: answers that were dropped to make room, so far.
     """
 
@@ -110,6 +111,7 @@ class MemoryStore:
         self.session_bytes = session_bytes
         self.principal_bytes = principal_bytes
         self.total_bytes = total_bytes
+        self.full = total_bytes - RECORD_SIZE + 1
         self.sessions_per_principal = sessions_per_principal
         self.max_sessions = sessions
         self.bytes = 0
@@ -163,6 +165,10 @@ class MemoryStore:
                     retry_after=1.0,
                 )
             self.end(idle)
+        if not self._fits(ledger, SESSION_SIZE):
+            raise refusal(
+                Code.RESOURCE_EXHAUSTED, "no room to remember another session", retry_after=1.0
+            )
         session = Session(secrets.token_hex(16), principal)
         self.sessions[session.id] = session
         ledger.sessions[session.id] = session
@@ -218,15 +224,18 @@ class MemoryStore:
     def _merge_floors(self, wall: float) -> None:
         """
         Many floors become one, upwards (D32): the lowest of those that nothing
-        else hangs on.
+        else hangs on.  One that is ahead of the clock stays until it is not, so
+        that it neither falls nor stands in the way of principals yet to come.
         """
-        idle = [each for each in self.ledgers.values() if not each.records and not each.sessions]
+        idle = [
+            each
+            for each in self.ledgers.values()
+            if not each.records and not each.sessions and each.floor <= wall
+        ]
         idle.sort(key=lambda each: each.floor)
         for ledger in idle[: len(self.ledgers) - MAX_FLOORS // 2]:
-            self._floor = floor_after(self._floor, min(ledger.floor, wall))
+            self._floor = floor_after(self._floor, ledger.floor)
             del self.ledgers[ledger.principal]
-        for ledger in self.ledgers.values():
-            ledger.floor = floor_after(ledger.floor, self._floor)
 
     def ledger(self, principal: str) -> Ledger:
         """
@@ -244,10 +253,12 @@ class MemoryStore:
         Whether another call of C{holder} can be remembered; answers that belong
         to its principal are evicted for it, nobody else's.
         """
-        if self.bytes + RECORD_SIZE <= self.total_bytes:
-            return True
-        self._shrink_principal(self.ledgers[holder.principal])
-        return self.bytes + RECORD_SIZE <= self.total_bytes
+        return self._fits(self.ledgers[holder.principal], RECORD_SIZE)
+
+    def _fits(self, ledger: Ledger, size: int) -> bool:
+        if self.bytes + size > self.total_bytes:
+            self._shrink_principal(ledger)
+        return self.bytes + size <= self.total_bytes
 
     def claim(self, holder: Session | Ledger, key: Any, record: Record) -> None:
         """
@@ -255,6 +266,12 @@ class MemoryStore:
         """
         records: dict[Any, Record] = holder.records
         records[key] = record
+
+    def goes_on(self, holder: Session | Ledger, record: Record) -> None:
+        """
+        The run has not ended at once: it counts from now on.  Of a call that
+        answers at once only the end is counted, which halves its cost.
+        """
         record.size = RECORD_SIZE
         holder.bytes += RECORD_SIZE
         holder.running += 1
@@ -264,7 +281,8 @@ class MemoryStore:
         """
         The call was refused before it ran: refusals are not recorded (D15).
         """
-        holder.running -= 1
+        if record.size:
+            holder.running -= 1
         self._drop(holder, key, record)
 
     def complete(
@@ -275,23 +293,33 @@ class MemoryStore:
 
         @param now: the clock's seconds.
         """
-        holder.running -= 1
-        record.run = None
+        size = RECORD_SIZE + (
+            len(outcome) if type(outcome) is bytes else outcome_size(outcome)
+        )
+        added = size - record.size
+        if record.size:
+            holder.running -= 1
+            record.run = None
         record.state = State.DONE
         record.outcome = outcome
         record.ended = now
-        size = outcome_size(outcome)
-        record.size += size
-        holder.bytes += size
-        self.bytes += size
+        record.size = size
+        holder.bytes += added
+        self.bytes += added
         if isinstance(holder, Session):
             if key <= holder.floor:
                 # Acknowledged while it ran (D7).
                 self._drop(holder, key, record)
             elif holder.bytes > self.session_bytes:
-                self._evict(holder, self.session_bytes * 3 // 4)
+                most = self.session_bytes
+                self._bury_big(holder, record, most)
+                if holder.bytes > most:
+                    self._evict(holder, most * 3 // 4)
         elif holder.bytes > self.principal_bytes:
-            self._shrink_ledger(holder, self.principal_bytes * 3 // 4)
+            most = self.principal_bytes
+            self._bury_big(holder, record, most)
+            if holder.bytes > most:
+                self._shrink_ledger(holder, most * 3 // 4)
         if self.bytes > self.total_bytes:
             self._shrink_principal(self.ledgers[holder.principal])
 
@@ -333,11 +361,21 @@ class MemoryStore:
         Turn answers into tombstones, oldest first, until C{holder} is at or
         below C{target} or has none left.
         """
+        if holder.bytes <= RECORD_SIZE * len(holder.records):
+            # Tombstones and runs only: spare a full store the walk at each call.
+            return
         for record in holder.records.values():
             if holder.bytes <= target:
                 return
             if record.state is State.DONE:
                 self._bury(holder, record)
+
+    def _bury_big(self, holder: Session | Ledger, record: Record, most: int) -> None:
+        """
+        An answer that would push nearly all others out goes itself (D18).
+        """
+        if record.size > most * 3 // 4:
+            self._bury(holder, record)
 
     def _bury(self, holder: Session | Ledger, record: Record) -> None:
         freed = record.size - RECORD_SIZE
@@ -388,7 +426,10 @@ class MemoryStore:
             the caller's.
         """
         owner, colon, digits = request_id.rpartition(":")
-        if session is not None and colon and owner == session.id and digits.isdecimal():
+        # 16 digits hold 2^53 - 1; int() would read other alphabets' digits too,
+        # and fail above 4,300.
+        is_seq = colon and len(digits) <= 16 and digits.isascii() and digits.isdecimal()
+        if session is not None and owner == session.id and is_seq:
             seq = int(digits)
             found = session.records.get(seq)
             if found is None:

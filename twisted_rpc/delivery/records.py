@@ -8,6 +8,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import RPCError
 
@@ -47,7 +49,7 @@ def frozen(error: RPCError) -> RPCError:
     )
 
 
-class Record:
+class Record(msgspec.Struct, eq=False):
     """
     What is known of one call.
 
@@ -60,26 +62,16 @@ class Record:
     @ivar ended: when it ended, in the clock's seconds.
     """
 
-    __slots__ = (
-        "ended",
-        "fence",
-        "method",
-        "outcome",
-        "params",
-        "run",
-        "size",
-        "state",
-        "timestamp",
-    )
-
-    def __init__(self, method: Any, params: bytes) -> None:
-        self.method = method
-        self.params = params
-        self.state = State.IN_PROGRESS
-        self.fence = 1
-        self.outcome: Outcome | None = None
-        self.run: Any = None
-        self.size = 0
+    # A msgspec.Struct for the reason that Request is one.
+    method: Any
+    params: bytes
+    state: State = State.IN_PROGRESS
+    fence: int = 1
+    outcome: Any = None
+    run: Any = None
+    size: int = 0
+    timestamp: float = 0.0
+    ended: float = 0.0
 
     def same(self, method: Any, params: bytes) -> bool:
         """
@@ -92,7 +84,7 @@ class Record:
         )
 
 
-#: What a record takes in memory beside its outcome: itself 112 bytes, its
+#: What a record takes in memory beside its outcome: itself some 150 bytes, its
 #: parameters up to 97, its place in a dict 100, its key 32, its share of the
 #: dict's spare room.
 RECORD_SIZE = 400

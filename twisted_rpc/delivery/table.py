@@ -124,6 +124,8 @@ def _judge_record(
     """
     if delivery == "readonly" or state is State.ABSENT:
         return None
+    if state is State.FORGOTTEN:
+        return Verdict.STALE  # 3, 12: a store that says so itself
     if not same:
         return Verdict.ID_REUSED  # 5
     if state is State.DONE:

@@ -19,6 +19,7 @@ from twisted_rpc.wire.messages import (
     write_error,
     write_reply,
 )
+from twisted_rpc.wire.text import too_wide
 
 if TYPE_CHECKING:
     from twisted_rpc.server.protocol import ServerProtocol
@@ -53,7 +54,7 @@ class Control:
                     f"Method not found: $rpc.{message.method[:64]}",
                     executed="no",
                 )
-            params: list[Any] = msgspec.json.decode(message.params, type=list[Any])
+            params = self._params(bytes(message.params))
             result = answer(self, params)
         except RPCError as error:
             body = write_error(message.request_id, error, protocol.stamp, extended=True)
@@ -66,6 +67,12 @@ class Control:
             body = write_reply(message.request_id, msgspec.json.encode(result), protocol.stamp)
         if not oneway:
             protocol.send_frame(body)
+
+    def _params(self, text: bytes) -> list[Any]:
+        limit = self._shared.limits.max_structure
+        _expect(not too_wide(text, limit), f"params hold more than {limit} of '[{{:,'")
+        params: list[Any] = msgspec.json.decode(text, type=list[Any])
+        return params
 
     def _ping(self, params: list[Any]) -> None:
         _expect(not params, "ping takes no parameters")

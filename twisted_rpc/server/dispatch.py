@@ -9,7 +9,6 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from time import perf_counter
 from types import CoroutineType
 from typing import Any, Final
 
@@ -67,9 +66,11 @@ class Dispatch:
 
         @raise RPCError: it was refused (executed C{"no"}), or failed.
         """
-        refused = self._refuse(request, self._seconds())
-        if refused is not None:
-            raise refused
+        started = request.now = self._seconds()
+        if request.deadline <= started or request.origin.restricted or not request.seq:  # type: ignore[attr-defined]
+            refused = self._refuse(request, started)
+            if refused is not None:
+                raise refused
         method = request.method
         try:
             # A request without a seq came by the plain profile, whose peers are
@@ -90,7 +91,6 @@ class Dispatch:
             return self._wait(
                 request, self._threads.run(request, context, method.function, args)
             )
-        started = perf_counter()
         try:
             result = context.run(run_current, request, method.function, args)
             if type(result) is CoroutineType:
@@ -99,7 +99,7 @@ class Dispatch:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it raises, its caller gets an answer
             raise self._error(request, error) from error
-        held = perf_counter() - started
+        held = self._seconds() - started
         if held > self._slow:
             self._name_slow(request, held)
         if type(result) is Deferred:
@@ -120,7 +120,7 @@ class Dispatch:
         The answer of an implementation that has not answered yet.
         """
         self.running += 1
-        request.origin.inflight += 1  # type: ignore[attr-defined]
+        request.origin.begun()  # type: ignore[attr-defined]
         request.cancel_run = result.cancel
         answer: Deferred[bytes] = result.addCallbacks(
             self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,)
@@ -138,7 +138,7 @@ class Dispatch:
     def _ended(self, request: Request) -> None:
         # Its slot is free when the implementation has ended, not before (W27).
         request.cancel_run = None
-        request.origin.inflight -= 1  # type: ignore[attr-defined]
+        request.origin.ended()  # type: ignore[attr-defined]
         self.running -= 1
         if not self.running and self.idle is not None:
             self.idle()
@@ -167,7 +167,10 @@ class Dispatch:
         What the caller is told of something an implementation raised.
         """
         if isinstance(error, RPCError):
-            return _declared(request, error)
+            try:
+                return _declared(request, error)
+            except InvalidValue as unfit:
+                return self._unfit(request, unfit)
         if isinstance(error, (CancelledError, asyncio.CancelledError)):
             return RPCError(
                 Code.CANCELLED, "CANCELLED: cancelled by the caller", executed="yes"

@@ -213,7 +213,7 @@ class RPCServerFactory(ServerFactory):
         shared.ended = shared.dispatch.idle = check
         timers.append(shared.clock.callLater(seconds, close))
         for protocol in tuple(shared.connections):
-            protocol.go_away("drain")
+            protocol.go_away("drain", seconds)
         check()
         return gone
 

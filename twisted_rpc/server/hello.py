@@ -15,7 +15,14 @@ from twisted.python.failure import Failure
 
 from twisted_rpc._version import __version__
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.wire.messages import Guarantee, Hello, Welcome, WelcomeLimits, write_reply
+from twisted_rpc.wire.messages import (
+    HELLO_ID,
+    Guarantee,
+    Hello,
+    Welcome,
+    WelcomeLimits,
+    write_reply,
+)
 from twisted_rpc.wire.server import Refusal
 
 if TYPE_CHECKING:
@@ -90,6 +97,12 @@ class Negotiation:
             self._shared.authenticator.authenticate, self._protocol.transport, auth
         )
 
+        def checked(principal: Any) -> str:
+            # None from an authenticator that knows nobody must not become one.
+            if not isinstance(principal, str) or not principal:
+                raise TypeError(f"the authenticator named {type(principal).__name__}")
+            return principal
+
         def failed(failure: Failure) -> None:
             error = failure.value
             if not isinstance(error, RPCError):
@@ -98,10 +111,11 @@ class Negotiation:
             if not self._protocol.closing:
                 unknown(error)
 
-        def succeeded(principal: Any) -> None:
+        def succeeded(principal: str) -> None:
             if not self._protocol.closing:
                 known(principal)
 
+        answer.addCallback(checked)
         answer.addCallbacks(succeeded, failed)
         answer.addErrback(lambda f: self._log.failure("hello failed", failure=f))
 
@@ -114,7 +128,7 @@ class Negotiation:
     def _refuse(self, error: RPCError) -> None:
         error.executed = "no"
         self._protocol.connection.refuse()
-        self._protocol.refuse(Refusal("$hello", error, close=True))
+        self._protocol.refuse(Refusal(HELLO_ID, error, close=True, hello=True))
 
     def _welcome(self, hello: Hello) -> None:
         protocol, shared = self._protocol, self._shared
@@ -152,5 +166,5 @@ class Negotiation:
             software=SOFTWARE,
         )
         protocol.send_frame(
-            write_reply("$hello", msgspec.json.encode(welcome), protocol.stamp)
+            write_reply(HELLO_ID, msgspec.json.encode(welcome), protocol.stamp)
         )

@@ -5,6 +5,7 @@ One connection of a server: bytes and Deferreds meet here.
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ from twisted_rpc.transport import FrameProtocol, peer_name
 from twisted_rpc.wire.messages import (
     REPLY,
     UNKNOWN_ID,
+    CallMessage,
     RequestMessage,
     write_error,
     write_reply,
@@ -49,6 +51,8 @@ class ServerProtocol(FrameProtocol):
     @ivar session: the session of an extended connection.
     @ivar inflight: calls that have started and not ended.
     @ivar going_away: C{$goaway} was sent; nothing new is started here.
+    @ivar restricted: L{Admission} has to look at each call, because the
+        connection goes away or has all the calls in progress it may have.
     @ivar ping: the agreed interval in seconds; 0: none.
     """
 
@@ -59,10 +63,13 @@ class ServerProtocol(FrameProtocol):
     session: Session | None = None
     inflight: int = 0
     going_away: bool = False
+    restricted: bool = False
     authenticated: bool = True
     ping: float = 0.0
     peer: str = ""
     expires: float = 0.0
+    #: When a sweep last found a call here.
+    _busy_at: float = 0.0
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared.clock, shared.limits)
@@ -93,50 +100,95 @@ class ServerProtocol(FrameProtocol):
 
     def stringReceived(self, frame: bytes) -> None:
         """
-        Take one frame.
+        Take one frame: nearly always an ordinary call, which goes straight
+        through here.
         """
         message = self._receive(frame)
-        if type(message) is not RequestMessage:
+        if type(message) is not CallMessage:
             self._other(message)
             return
+        try:
+            method: Any = self._services[message.service][message.method]
+        except KeyError:
+            method = self.shared.methods.missing(message.service, message.method)
+        ext = message.ext
+        request = Request(
+            method,
+            message.params,
+            message.request_id,
+            # From when the bytes came, not from their turn.
+            self.heard + ext.timeout * 0.001,
+            self,
+            self.connection.seq,
+        )
+        self._call(request)
+        ack = ext.ack
+        if ack > self.session.floor + 1:  # type: ignore[union-attr]
+            # After the request is classified (D7).
+            self.shared.store.release(self.session, ack)  # type: ignore[arg-type]
+
+    def _call(self, request: Request) -> None:
+        try:
+            answer: Answer = request.method.respond(request)
+        except RPCError as error:
+            self.fail(request, error)
+            return
+        except Exception:  # noqa: BLE001 - of an interceptor of the user's
+            self.fail(request, self.unexpected(request, Failure()))
+            return
+        if type(answer) is bytes:
+            self.reply(request, answer)
+        else:
+            self._wait(request, answer)
+
+    def _other(self, received: Received) -> None:
+        """
+        Everything but ordinary calls.
+        """
+        if type(received) is RequestMessage:
+            self._unusual(received)
+        elif isinstance(received, ControlReceived):
+            Control(self).answer(received.message)
+        elif isinstance(received, HelloReceived):
+            Negotiation(self).hello(received.hello)
+        elif isinstance(received, Refusal):
+            self.refuse(received)
+
+    def _unusual(self, message: RequestMessage) -> None:
+        """
+        A call of the plain profile, or one that says more, or less, than most.
+        """
         methods = self._services.get(message.service)
         method: Any = None if methods is None else methods.get(message.method)
         if method is None:
             method = self.shared.methods.missing(message.service, message.method)
         ext = message.ext
-        timeout = (
-            method.timeout if ext is None or ext.timeout is None else ext.timeout * 0.001
-        )
-        # The deadline counts from when the bytes came, not from their turn.
+        timeout = method.timeout
+        if ext is not None and ext.timeout is not None:
+            timeout = ext.timeout / 1000
         request = Request(
             method, message.params, message.request_id, self.heard + timeout, self
         )
-        connection = self.connection
-        if not connection.extended:
+        request.timestamp = message.timestamp
+        if not self.connection.extended:
             self._plain(request, message)
             return
-        request.seq = connection.seq
-        request.timestamp = message.timestamp
-        if ext is not None:
-            request.attempt = ext.attempt
-            if ext.meta is not None:
-                request.metadata = ext.meta
-            if ext.oneway or method.oneway:
-                request.oneway = True
-            if ext.stream or ext.credit is not None:
-                self._streamed(request, method)
-                return
-        try:
-            answer: Answer = method.respond(request)
-        except RPCError as error:
-            self.fail(request, error)
-        else:
-            if type(answer) is bytes:
-                self.reply(request, answer)
-            else:
-                self._wait(request, answer)
-        if ext is not None and ext.ack is not None and self.session is not None:
-            # After the request is classified (D7).
+        request.seq = self.connection.seq
+        if ext is None:
+            self._call(request)
+            return
+        request.attempt = ext.attempt
+        request.oneway = ext.oneway
+        if ext.meta is not None:
+            request.metadata = ext.meta
+        if ext.seq is not None:
+            # An item of a call that has ended: it was refused (W25).
+            return
+        if ext.stream or ext.credit is not None:
+            self._streamed(request, method)
+            return
+        self._call(request)
+        if ext.ack is not None and self.session is not None:
             self.shared.store.release(self.session, ext.ack)
 
     def _plain(self, request: Request, message: RequestMessage) -> None:
@@ -154,6 +206,9 @@ class ServerProtocol(FrameProtocol):
             answer: Answer = request.method.respond(request)
         except RPCError as error:
             self.fail(request, error)
+            return
+        except Exception:  # noqa: BLE001 - as in _call
+            self.fail(request, self.unexpected(request, Failure()))
             return
         if type(answer) is bytes:
             self.reply(request, answer)
@@ -195,16 +250,20 @@ class ServerProtocol(FrameProtocol):
             waiting.cancelled()
         return bool(those)
 
-    def _other(self, received: Received) -> None:
+    def begun(self) -> None:
         """
-        Everything but calls.
+        A call goes on after its turn.
         """
-        if isinstance(received, ControlReceived):
-            Control(self).answer(received.message)
-        elif isinstance(received, HelloReceived):
-            Negotiation(self).hello(received.hello)
-        elif isinstance(received, Refusal):
-            self.refuse(received)
+        self.inflight += 1
+        if self.inflight >= self.limits.max_inflight:
+            self.restricted = True
+
+    def ended(self) -> None:
+        """
+        A call that went on has ended.
+        """
+        self.inflight -= 1
+        self.restricted = self.going_away
 
     # -- answers ------------------------------------------------------------------------
 
@@ -230,18 +289,22 @@ class ServerProtocol(FrameProtocol):
         """
         Answer with a result.
         """
+        if request.seq and not (request.replayed or request.oneway):
+            # The id of a session needs no escaping.
+            body = REPLY % (request.id.encode(), result, self._stamp or self.stamp)
+            if len(body) <= self.connection.peer_max_frame:
+                self.send_frame(body)
+            else:
+                self._too_big(request, len(body))
+            return
         if request.oneway:
             return
-        if request.seq and not request.replayed:
-            # The id of a session needs no escaping.
-            body = REPLY % (request.id.encode(), result, self.stamp)
-        else:
-            body = write_reply(
-                request.id,
-                result,
-                self.stamp,
-                replayed=request.replayed and self.connection.extended,
-            )
+        body = write_reply(
+            request.id,
+            result,
+            self.stamp,
+            replayed=request.replayed and self.connection.extended,
+        )
         if len(body) > self.connection.peer_max_frame:
             self._too_big(request, len(body))
             return
@@ -272,6 +335,28 @@ class ServerProtocol(FrameProtocol):
         self.send_frame(body)
         if not extended:
             self._next()
+
+    def unexpected(self, request: Request, failure: Failure) -> RPCError:
+        """
+        What the caller is told when something other than the implementation
+        failed, and not with L{RPCError}: an interceptor of the user's.
+        """
+        error_id = token_hex(8)
+        self._log.failure(
+            "{service}.{method} failed outside its implementation, error_id {error_id}",
+            failure=failure,
+            service=request.service[:200],
+            method=request.name[:200],
+            error_id=error_id,
+            peer=self.peer,
+            request_id=request.log_id,
+        )
+        return RPCError(
+            Code.INTERNAL,
+            f"Internal error (error_id {error_id})",
+            executed="yes",
+            error_id=error_id,
+        )
 
     def _too_big(self, request: Request, size: int) -> None:
         """
@@ -305,7 +390,8 @@ class ServerProtocol(FrameProtocol):
             peer=self.peer,
             reason=refused.error.message,
         )
-        self.send_frame(self.connection.write_refusal(refused, self.stamp))
+        if not refused.silent:
+            self.send_frame(self.connection.write_refusal(refused, self.stamp))
         if refused.close:
             self.close()
 
@@ -334,20 +420,22 @@ class ServerProtocol(FrameProtocol):
         """
         return bool(self._waiting)
 
-    def go_away(self, reason: str) -> None:
+    def go_away(self, reason: str, grace: float | None = None) -> None:
         """
         Start nothing new here, and end when what runs is answered.
 
         @param reason: C{"drain"}, C{"age"} or C{"auth"}.
+        @param grace: seconds until the end of what still runs; C{None}:
+            L{Limits.grace}.
         """
         if self.going_away or self.closing:
             return
-        self.going_away = True
+        self.going_away = self.restricted = True
         if self.connection.extended:
-            grace = round(self.limits.grace * 1000)
-            notice = b'{"reason":"%b","grace":%d}' % (reason.encode(), grace)
+            left = self.limits.grace if grace is None else grace
+            notice = b'{"reason":"%b","grace":%d}' % (reason.encode(), round(left * 1000))
             self.send_frame(write_reply("$goaway", notice, self.stamp))
-            self.expires = self._seconds() + self.limits.grace
+            self.expires = self._seconds() + left
         elif not self._waiting:
             self.close()
 
@@ -377,11 +465,11 @@ class ServerProtocol(FrameProtocol):
         elif self.ping and now - self.heard > 2 * self.ping + self.limits.ping_timeout:
             self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
             self.abort()
+        elif self.limits.max_age and now >= self.shared.old_at(self):
+            self.go_away("age")
         elif self._waiting:
-            return
-        elif now - self.heard > self.limits.idle or (
-            self.limits.max_age and now >= self.shared.old_at(self)
-        ):
+            self._busy_at = now
+        elif now - max(self.heard, self._busy_at) > self.limits.idle:
             self.go_away("age")
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

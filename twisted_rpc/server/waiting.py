@@ -52,7 +52,7 @@ class Waiting:
         if protocol is not None:
             error = failure.value
             if not isinstance(error, RPCError):
-                error = RPCError(Code.INTERNAL, "Internal error", executed="yes")
+                error = protocol.unexpected(self.request, failure)
             protocol.fail(self.request, error)
 
     def _end(self) -> ServerProtocol | None:

@@ -21,6 +21,7 @@ from twisted_rpc.errors import (
 )
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
+    HELLO_ID,
     UNKNOWN_ID,
     GoAway,
     Hello,
@@ -36,7 +37,6 @@ from twisted_rpc.wire.server import CONTROL
 #: C{"plain"} does not ask; C{"extended"} refuses plain servers.
 Wire = Literal["auto", "plain", "extended"]
 
-HELLO_ID: Final = "$hello"
 GOAWAY_ID: Final = "$goaway"
 
 
@@ -188,7 +188,7 @@ class ClientConnection:
     def _goaway(self, message: ReplyMessage) -> GoAwayReceived:
         try:
             notice = msgspec.json.decode(message.result, type=GoAway)
-        except msgspec.MsgspecError as error:
+        except Exception as error:
             raise RemoteProtocolError(f"goaway cannot be read: {error}") from error
         self.going_away = True
         return GoAwayReceived(notice)
@@ -202,7 +202,7 @@ class ClientConnection:
             return self._welcomed(message)
         if message.ext is not None:
             self.state = State.REFUSED
-            return HelloRefused(read_error(message))
+            return HelloRefused(self.error_of(message))
         if self.wire == "extended":
             self.state = State.REFUSED
             return HelloRefused(
@@ -218,12 +218,16 @@ class ClientConnection:
     def _welcomed(self, message: ReplyMessage) -> Welcomed:
         try:
             welcome = msgspec.json.decode(message.result, type=Welcome)
-        except msgspec.MsgspecError as error:
+        except Exception as error:
             raise RemoteProtocolError(f"the answer to hello cannot be read: {error}") from error
         if welcome.version != 1:
             raise RemoteProtocolError(f"the server chose version {welcome.version}, not 1")
         if not _legal_session(welcome.session):
             raise RemoteProtocolError("the server's session id is not legal")
+        if welcome.guarantee.window < 1 or welcome.limits.max_inflight < 1:
+            raise RemoteProtocolError("the server takes no calls")
+        if welcome.ping < 0:
+            raise RemoteProtocolError(f"the server wants a ping every {welcome.ping} ms")
         self.state = State.EXTENDED
         self.max_frame = min(self.max_frame, welcome.limits.max_frame)
         return Welcomed(welcome)
@@ -241,10 +245,28 @@ class ClientConnection:
     def error_of(self, message: ReplyMessage) -> RPCError:
         """
         The error of a reply whose C{error} is not C{None}.
+
+        @raise RemoteProtocolError: what is said about it cannot be read.
         """
         if self.state is State.PLAIN:
             return read_plain_error(message.error or "")
-        return read_error(message)
+        try:
+            return read_error(message)
+        except Exception as error:
+            raise RemoteProtocolError(f"an error that cannot be read: {error}") from error
+
+    def outcome_of(self, message: ReplyMessage) -> Any:
+        """
+        What a control call was answered with: a JSON value, or an L{RPCError}.
+
+        @raise RemoteProtocolError: it cannot be read.
+        """
+        if message.error is not None:
+            return self.error_of(message)
+        try:
+            return msgspec.json.decode(message.result)
+        except Exception as error:
+            raise RemoteProtocolError(f"an answer that cannot be read: {error}") from error
 
 
 _read = msgspec.json.Decoder(ReplyMessage).decode

@@ -75,7 +75,8 @@ class Limits:
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name != "max_age"):
+            # "not above" and not "below": NaN is neither.
+            if not value > 0 and (value != 0 or field.name != "max_age"):
                 raise ValueError(f"{field.name} is {value}: it must be above 0")
         if not 1024 <= self.max_frame < 2**31:
             raise ValueError(

@@ -10,6 +10,7 @@ template, because what surrounds the few parts that change is known beforehand
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -23,6 +24,8 @@ _Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
 
 #: An id that answers a message in which no legal one was found.
 UNKNOWN_ID: Final = "unknown"
+
+HELLO_ID: Final = "$hello"
 
 NULL: Final = msgspec.Raw(b"null")
 
@@ -64,6 +67,29 @@ class RequestMessage(msgspec.Struct):
     ext: RequestExt | None = None
 
 
+class CallExt(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """
+    C{ext} of a first attempt, as our own clients write it.
+    """
+
+    timeout: _Count
+    ack: _Count
+
+
+class CallMessage(msgspec.Struct, gc=False):
+    """
+    A request on an extended connection that says nothing unusual: nearly all.
+    It has a type of its own so that nothing else has to be asked about it.
+    """
+
+    request_id: str
+    method: str
+    params: msgspec.Raw
+    timestamp: float
+    service: str
+    ext: CallExt
+
+
 class ReplyExt(msgspec.Struct):
     """
     What a reply says beyond the plain profile.
@@ -75,7 +101,7 @@ class ReplyExt(msgspec.Struct):
     executed: str | None = None
     type: str | None = None
     data: msgspec.Raw | None = None
-    retry_after: int | None = None
+    retry_after: Annotated[int, msgspec.Meta(le=MAX_INTEGER, ge=-MAX_INTEGER)] | None = None
     replayed: bool = False
     error_id: str | None = None
     seq: int | None = None
@@ -147,15 +173,15 @@ class Guarantee(msgspec.Struct):
     store: str
     durable: bool
     classes: list[str]
-    window: int
-    retention: int
+    window: _Count
+    retention: _Natural
 
 
 class WelcomeLimits(msgspec.Struct):
     """What the server accepts: bytes of a frame, calls in progress."""
 
-    max_frame: int
-    max_inflight: int
+    max_frame: _Count
+    max_inflight: _Count
 
 
 class Welcome(msgspec.Struct):
@@ -173,7 +199,7 @@ class Welcome(msgspec.Struct):
     resumed: bool
     guarantee: Guarantee
     limits: WelcomeLimits
-    ping: int
+    ping: _Natural
     schema: dict[str, str]
     time: float
     software: str
@@ -188,7 +214,7 @@ class GoAway(msgspec.Struct):
     """
 
     reason: str
-    grace: int
+    grace: _Natural
 
 
 _encode = msgspec.json.Encoder().encode
@@ -291,7 +317,8 @@ def sentence(error: RPCError) -> str:
     What C{error} says on the wire: the framework's own errors name their code,
     but for those whose sentence is fixed (wire.md, section 4).
     """
-    return error.message or error.code.value
+    # str(): what an implementation raises may hold anything.
+    return str(error.message or error.code.value)
 
 
 def error_ext(error: RPCError) -> dict[str, Any]:
@@ -303,12 +330,21 @@ def error_ext(error: RPCError) -> dict[str, Any]:
         ext["type"] = error.type
         ext["data"] = error.data if error.data is not None else {}
     if error.retry_after is not None:
-        ext["retry_after"] = -1 if error.retry_after < 0 else round(error.retry_after * 1000)
+        ext["retry_after"] = _milliseconds(error.retry_after)
     if error.replayed:
         ext["replayed"] = True
     if error.error_id is not None:
         ext["error_id"] = error.error_id
     return ext
+
+
+def _milliseconds(retry_after: float) -> int:
+    """
+    @return: -1, do not retry, also for a time that never comes.
+    """
+    if retry_after < 0 or not isfinite(retry_after):
+        return -1
+    return min(MAX_INTEGER, round(retry_after * 1000))
 
 
 _EXECUTED: Final[dict[str | None, Executed]] = {"no": "no", "yes": "yes"}
@@ -337,8 +373,21 @@ def read_error(message: ReplyMessage) -> RPCError:
         remote=True,
         replayed=ext.replayed,
         type=ext.type,
-        data=msgspec.json.decode(ext.data) if ext.data is not None else None,
+        data=_read_data(ext.data),
     )
+
+
+def _read_data(data: msgspec.Raw | None) -> dict[str, Any] | None:
+    """
+    The members of a declared exception; C{None} if they cannot be read, which
+    leaves the error what its code says.
+    """
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 #: Sentences of a plain server that tell the code, by how they begin.

@@ -18,13 +18,15 @@ import msgspec
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
+    HELLO_ID,
     KNOWN_KEYS,
     UNKNOWN_ID,
+    CallMessage,
     Hello,
     RequestMessage,
     write_error,
 )
-from twisted_rpc.wire.text import legal_id, recover_id, repeated_name, too_deep
+from twisted_rpc.wire.text import legal_id, recover_id, repeated_name, too_wide
 
 #: The service of control calls.
 CONTROL: Final = "$rpc"
@@ -79,7 +81,7 @@ RULES: Final[dict[tuple[State, Kind], tuple[Rule, State]]] = {
     (State.PLAIN, Kind.HELLO): (Rule.LATE, State.PLAIN),
     (State.PLAIN, Kind.CONTROL): (Rule.NO_CONTROL, State.PLAIN),
     (State.PLAIN, Kind.CALL): (Rule.TAKE, State.PLAIN),
-    (State.NEGOTIATING, Kind.HELLO): (Rule.IMPATIENT, State.REFUSED),
+    (State.NEGOTIATING, Kind.HELLO): (Rule.LATE, State.NEGOTIATING),
     (State.NEGOTIATING, Kind.CONTROL): (Rule.IMPATIENT, State.REFUSED),
     (State.NEGOTIATING, Kind.CALL): (Rule.IMPATIENT, State.REFUSED),
     (State.EXTENDED, Kind.HELLO): (Rule.LATE, State.EXTENDED),
@@ -109,14 +111,19 @@ class Refusal:
 
     @ivar request_id: whose answer it is; C{"unknown"} if there is none.
     @ivar close: the connection is closed after the answer.
+    @ivar hello: the peer has said hello, so the answer carries C{ext} whatever
+        the connection is: that tells us from a plain server (W16).
+    @ivar silent: no answer is written, because the message is one-way.
     """
 
     request_id: str
     error: RPCError
     close: bool = False
+    hello: bool = False
+    silent: bool = False
 
 
-Received = RequestMessage | HelloReceived | ControlReceived | Refusal
+Received = CallMessage | RequestMessage | HelloReceived | ControlReceived | Refusal
 
 
 class ServerConnection:
@@ -132,6 +139,7 @@ class ServerConnection:
     __slots__ = (
         "_faults",
         "_limits",
+        "_ordinary",
         "_prefix",
         "_prefix_length",
         "_strict_json",
@@ -148,6 +156,7 @@ class ServerConnection:
         self._faults = 0
         self._prefix = ""
         self._prefix_length = 0
+        self._ordinary = False
         self.state = State.NEW
         self.extended = False
         self.seq = 0
@@ -162,6 +171,24 @@ class ServerConnection:
         @return: a call to run, whose sequence number is L{seq} on an extended
             connection; or what else came; or the answer to what is not legal.
         """
+        if self._ordinary:
+            try:
+                call = _read_call(frame)
+            except Exception:  # noqa: BLE001, S110 - it is read again below
+                pass
+            else:
+                request_id = call.request_id
+                if request_id.startswith(self._prefix):
+                    digits = request_id[self._prefix_length :]
+                    # 16 digits hold 2^53 - 1; int() would read "+1", "1_0", "١" too.
+                    if (
+                        digits.isdecimal()
+                        and digits.isascii()
+                        and len(digits) < 16  # noqa: PLR2004
+                        and digits[0] != "0"
+                    ):
+                        self.seq = int(digits)
+                        return call
         try:
             message = _read(frame)
         except Exception as error:  # noqa: BLE001 - msgspec raises also RecursionError, UnicodeDecodeError
@@ -169,19 +196,15 @@ class ServerConnection:
         if self._strict_json:
             name = repeated_name(frame)
             if name is not None:
-                return self._illegal(message.request_id, f"the name {name[:64]!r} occurs twice")
-        request_id = message.request_id
-        if self.extended and request_id[: self._prefix_length] == self._prefix:
-            digits = request_id[self._prefix_length :]
-            # 16 digits hold 2^53 - 1; int() would read "+1", "1_0" and "١" too.
-            if digits.isdecimal() and digits.isascii() and len(digits) <= 16 and digits[0] != "0":
-                self.seq = int(digits)
-                ext = message.ext
-                if (ext is None or ext.crit is None and ext.meta is None) and (
-                    message.service[:1] != "$"
-                ):
-                    return message
-        return self._judge(message)
+                request_id = message.request_id
+                return self._illegal(
+                    request_id if legal_id(request_id) else UNKNOWN_ID,
+                    f"the name {name[:64]!r} occurs twice",
+                )
+        received = self._judge(message)
+        if _is_oneway(message) and self.extended and type(received) is Refusal:
+            received.silent = True
+        return received
 
     def _judge(self, message: RequestMessage) -> Received:
         """
@@ -196,7 +219,14 @@ class ServerConnection:
             return self._illegal(request_id, "params must be an array")
         kind = _kind(message)
         if self.state is State.REFUSED:
-            return Refusal(request_id, refusal(Code.FAILED_PRECONDITION, "hello was refused"), close=True)
+            return Refusal(
+                request_id,
+                refusal(Code.FAILED_PRECONDITION, "hello was refused"),
+                close=True,
+                hello=True,
+            )
+        if kind is Kind.HELLO and request_id != HELLO_ID:
+            return self._illegal(request_id, f"the id of hello must be {HELLO_ID}")
         rule, after = RULES[self.state, kind]
         self.state = after
         if rule is not Rule.TAKE:
@@ -248,7 +278,10 @@ class ServerConnection:
 
     def _hello(self, message: RequestMessage) -> Received:
         try:
-            (hello,) = _read_hello(message.params)
+            params = bytes(message.params)
+            if too_wide(params, self._limits.max_structure):
+                raise ValueError(f"more than {self._limits.max_structure} of '[{{:,'")
+            (hello,) = _read_hello(params)
         except Exception as error:  # noqa: BLE001 - as in receive
             self.state = State.REFUSED
             return Refusal(
@@ -259,6 +292,7 @@ class ServerConnection:
                     executed="no",
                 ),
                 close=True,
+                hello=True,
             )
         if 1 not in hello.versions:
             self.state = State.REFUSED
@@ -266,6 +300,7 @@ class ServerConnection:
                 message.request_id,
                 refusal(Code.UNIMPLEMENTED, "this server speaks version 1 of the protocol"),
                 close=True,
+                hello=True,
             )
         return HelloReceived(hello)
 
@@ -275,6 +310,7 @@ class ServerConnection:
         """
         self.state = State.EXTENDED
         self.extended = True
+        self._ordinary = not self._strict_json
         self.session = session
         self._prefix = session + ":"
         self._prefix_length = len(self._prefix)
@@ -294,9 +330,14 @@ class ServerConnection:
         until the tenth (W9); without an id it closes at once.
         """
         self._faults += 1
+        error = RPCError(Code.INVALID_ARGUMENT, f"Invalid request: {text}", executed="no")
+        if request_id == HELLO_ID and self.state is State.NEW:
+            # hello that cannot be read is refused like any other.
+            self.state = State.REFUSED
+            return Refusal(request_id, error, close=True, hello=True)
         return Refusal(
             request_id,
-            RPCError(Code.INVALID_ARGUMENT, f"Invalid request: {text}", executed="no"),
+            error,
             close=request_id == UNKNOWN_ID or self._faults >= self._limits.max_faults,
         )
 
@@ -304,8 +345,6 @@ class ServerConnection:
         request_id = recover_id(frame)
         if request_id is None:
             return self._illegal(UNKNOWN_ID, "not a JSON object" if _no_object(frame) else _reason(error))
-        if too_deep(frame, self._limits.max_depth):
-            return self._illegal(request_id, f"nested deeper than {self._limits.max_depth}")
         return self._illegal(request_id, _reason(error))
 
     def oversize(self, length: int, limit: int) -> RPCError:
@@ -325,14 +364,20 @@ class ServerConnection:
         """
         The frame that answers what was not legal.
         """
-        # A refusal of hello carries ext also on a connection that is not
-        # extended: that is how a client tells it from a plain server (W16).
-        extended = self.extended or refused.request_id == "$hello"
+        extended = self.extended or refused.hello
         return write_error(refused.request_id, refused.error, stamp, extended=extended)
 
 
 _read = msgspec.json.Decoder(RequestMessage).decode
+_read_call = msgspec.json.Decoder(CallMessage).decode
 _read_hello = msgspec.json.Decoder(tuple[Hello]).decode
+
+
+def _is_oneway(message: RequestMessage) -> bool:
+    """
+    Whether C{message} wants no answer, whatever happens.
+    """
+    return message.ext is not None and message.ext.oneway
 
 
 def _kind(message: RequestMessage) -> Kind:
@@ -351,11 +396,13 @@ def _broken(rule: Rule, message: RequestMessage) -> Refusal:
         return Refusal(
             message.request_id,
             refusal(Code.FAILED_PRECONDITION, "hello must be the first message of a connection"),
+            hello=True,
         )
     return Refusal(
         message.request_id,
         refusal(Code.FAILED_PRECONDITION, "wait for the answer to hello"),
         close=True,
+        hello=True,
     )
 
 

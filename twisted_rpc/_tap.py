@@ -1,0 +1,436 @@
+# -*- test-case-name: tests.test_tap -*-
+"""
+C{twistd rpc}: serve an IDL file from the command line.
+
+What a person can get wrong is found while the options are read, before anything
+is started: C{twistd} makes one message of that, and a traceback of anything
+later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar
+
+import twisted
+from twisted.internet.endpoints import serverFromString
+from twisted.python import usage
+
+from twisted_rpc._check import report
+from twisted_rpc._frames import log_frames, sensitive_methods
+from twisted_rpc._implementations import UnusableError, load, match
+from twisted_rpc._logs import FORMATS, Format, is_debugged, read_levels
+from twisted_rpc._serving import ServingRPC, twistd_observer
+from twisted_rpc._version import __version__
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.errors import IDLError
+from twisted_rpc.idl import ServiceSchema, load_idl
+from twisted_rpc.quantities import duration, size
+from twisted_rpc.server import RegistrationError, Registry, Server
+from twisted_rpc.wire.limits import Limits
+
+__all__ = ["Options", "makeService"]
+
+_T = TypeVar("_T")
+
+_SYNOPSIS: Final = (
+    "Usage: twistd [twistd's options] rpc --idl=FILE --impl=[SERVICE=]MODULE.CLASS"
+    " [options]"
+)
+
+_EXAMPLES: Final = """
+Sizes are written 64KiB or 4MiB, durations 500ms, 30s or 2m.
+
+Examples:
+  Serve one IDL file on 127.0.0.1:5000, in the foreground:
+    twistd -n rpc --idl calculator.idl --impl calculator.Calc
+
+  Two services, one of them on a Unix socket too:
+    twistd -n rpc --idl shop.idl --impl Orders=shop.Orders --impl Stock=shop.stock \\
+        --listen tcp:5000:interface=127.0.0.1 --listen unix:/run/shop.sock
+
+  Only find out whether it would work:
+    twistd rpc --idl calculator.idl --impl calculator.Calc --check
+
+  Show every frame on the way:
+    twistd -n rpc --idl calculator.idl --impl calculator.Calc --log-level wire=debug
+"""
+
+#: What C{--dedup memory:...} takes, and how each is written.
+_STORE_OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
+    "retention": duration,
+    "window": int,
+    "waiters": int,
+    "session_bytes": size,
+    "principal_bytes": size,
+    "total_bytes": size,
+    "sessions_per_principal": int,
+    "sessions": int,
+}
+
+
+class Options(usage.Options):
+    """
+    The options of C{twistd rpc}.
+
+    @ivar registry: what will be served, once the options are read.
+    @ivar store: where calls will be recorded.
+    """
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["app-dir", None, ".", "Folder that modules are imported from."],
+        ["max-frame", None, "4MiB", "Largest frame, in both directions."],
+        ["default-timeout", None, "30s", "Time for a call that names none."],
+        ["dedup", None, "memory", "Where calls are recorded: memory[:option=value,...]."],
+        ["sessionless-clock", None, "client", "Who dates plain requests: client or server."],
+        ["drain", None, "25s", "Time that calls have to end when the server stops."],
+        ["threads", None, "10", "Threaded calls that run at one time."],
+        ["thread-queue", None, "100", "Threaded calls that wait for a thread."],
+        ["access-log", None, "0", "Part of the calls that is logged, from 0 to 1."],
+        ["log-format", None, "text", "How the log is written: text or json."],
+    ]
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["require-session", None, "Refuse plain requests to methods that run once only."],
+        ["strict", None, "Refuse an implementation for warnings too."],
+        ["strict-json", None, "Refuse JSON objects in which a name occurs twice."],
+        ["debug-errors", None, "Tell callers what an implementation raised."],
+        ["no-reflection", None, "Do not tell clients the IDL."],
+        ["check", None, "Verify everything, print what would be served, and exit."],
+        ["verbose", "v", "With --check: list what could not be verified, too."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["idl"] = []
+        self["impl"] = []
+        self["listen"] = []
+        self["idl-path"] = []
+        self["log-level"] = []
+        # Some of the texts are docstrings of methods, indented as such.
+        self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
+        self.registry = Registry()
+        self.store = MemoryStore()
+        self.limits = Limits()
+        self._failed = False
+
+    # -- what may be given several times ----------------------------------------------
+
+    def opt_idl(self, path: str) -> None:
+        """
+        IDL file to serve; repeatable.
+        """
+        self["idl"].append(path)
+
+    def opt_impl(self, name: str) -> None:
+        """
+        What implements it: [SERVICE=]MODULE.CLASS, or an instance or a function
+        that makes one; repeatable. SERVICE= may be left out where it is clear.
+        """
+        self["impl"].append(name)
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Endpoint to listen on; repeatable. [default: tcp:5000:interface=127.0.0.1]
+        """
+        self["listen"].append(endpoint)
+
+    def opt_idl_path(self, folder: str) -> None:
+        """
+        Folder in which imported IDL files are searched; repeatable.
+        """
+        self["idl-path"].append(folder)
+
+    def opt_log_level(self, level: str) -> None:
+        """
+        [PART=]LEVEL; repeatable. Parts: wire (debug shows frames), server, client,
+        delivery, idl, calls. Levels: debug, info, warn, error. [default: info]
+        """
+        self["log-level"].append(level)
+
+    # -- reading ------------------------------------------------------------------------
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Read the command line, and see whether it can be served.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # So that the message does not drown in the list of options.
+            self._failed = True
+            if self.parent is not None:
+                self.parent.synopsis = _SYNOPSIS
+            raise usage.UsageError(_with_hint(str(error), self.longOpt)) from error
+
+    def parseArgs(self, *args: str) -> None:
+        """
+        There are options only.
+        """
+        if args:
+            raise usage.UsageError(
+                f"unexpected argument {args[0]!r}; files are named with --idl,"
+                " implementations with --impl"
+            )
+
+    def postOptions(self) -> None:
+        """
+        Check everything that a person can get wrong.
+
+        @raise usage.UsageError: something is; the text is for that person.
+        """
+        for needed in ("idl", "impl"):
+            if not self[needed]:
+                raise usage.UsageError(f"--{needed} is missing; see twistd rpc --help")
+        self._read_values()
+        self._read_logging()
+        self["listen"] = self["listen"] or ["tcp:5000:interface=127.0.0.1"]
+        for endpoint in self["listen"]:
+            _check_endpoint(endpoint)
+        self._add_app_dir()
+        self._register(self._read_idl())
+        if self["check"]:
+            print(report(self.registry, self))
+            sys.exit(0)
+
+    def _read_values(self) -> None:
+        """
+        Texts to values, each under its own name.
+        """
+        for name in ("default-timeout", "drain"):
+            self[name] = _value(f"--{name}", duration, self[name])
+        if not self["default-timeout"]:
+            raise usage.UsageError("--default-timeout: it must be above 0")
+        for name in ("threads", "thread-queue"):
+            self[name] = _value(f"--{name}", partial(_whole, name == "threads"), self[name])
+        self["access-log"] = _value("--access-log", _part, self["access-log"])
+        _choose(self, "sessionless-clock", ("client", "server"))
+        _choose(self, "log-format", FORMATS)
+        max_frame = _value("--max-frame", size, self["max-frame"])
+        self.limits = _value("--max-frame", lambda it: Limits(max_frame=it), max_frame)
+        self.store = _store(self["dedup"])
+
+    def _read_logging(self) -> None:
+        self.levels = _value("--log-level", read_levels, self["log-level"])
+        parent = self.parent or {}
+        for other in ("syslog", "logger"):
+            if parent.get(other) and (self["log-level"] or self["log-format"] != "text"):
+                raise usage.UsageError(
+                    f"--log-level and --log-format say nothing to twistd's --{other};"
+                    " leave one of them out"
+                )
+
+    def _read_idl(self) -> list[ServiceSchema]:
+        services: list[ServiceSchema] = []
+        for path in self["idl"]:
+            if not Path(path).is_file():
+                what = "it is a folder" if Path(path).is_dir() else "no such file"
+                raise usage.UsageError(f"--idl {path}: {what}")
+            try:
+                idl = load_idl(path, include=self["idl-path"])
+            except IDLError as error:
+                raise usage.UsageError(f"the IDL cannot be used\n{error}") from error
+            except OSError as error:
+                raise usage.UsageError(f"--idl {path}: {error.strerror or error}") from error
+            if not idl.__idl__.services:
+                raise usage.UsageError(f"--idl {path}: there is no service in it")
+            services += idl.__idl__.services.values()
+        return services
+
+    def _add_app_dir(self) -> None:
+        # twistd does not put the current directory on the path; and this may be
+        # another directory when something is imported later.
+        folder = Path(self["app-dir"]).absolute()
+        if not folder.is_dir():
+            raise usage.UsageError(f"--app-dir {self['app-dir']}: no such folder")
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+    def _register(self, services: Sequence[ServiceSchema]) -> None:
+        try:
+            given = [load(text) for text in self["impl"]]
+            for service, one in match(given, services):
+                self.registry.register(
+                    service, one.implementation, strict=bool(self["strict"])
+                )
+        except (UnusableError, RegistrationError) as error:
+            raise usage.UsageError(str(error)) from error
+        for served in self.registry.services.values():
+            for method in served.schema.by_name.values():
+                if method.delivery not in self.store.classes:
+                    raise usage.UsageError(
+                        f"{method.model.place}: {method.full_name} is @{method.delivery},"
+                        f" which the {self.store.name} store cannot do"
+                    )
+
+    def opt_version(self) -> None:
+        """
+        Print the versions and exit.
+        """
+        print(f"twisted_rpc {__version__}, Twisted {twisted.__version__}")
+        sys.exit(0)
+
+    # -- words ---------------------------------------------------------------------------
+
+    def getSynopsis(self) -> str:
+        """
+        The first line of C{--help}.
+        """
+        return _SYNOPSIS
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The options; after a mistake, only where to find them.
+        """
+        if self._failed:
+            return "Try 'twistd rpc --help' for the options.\n"
+        return super().getUsage(width) + _EXAMPLES
+
+
+def makeService(options: Options) -> ServingRPC:
+    """
+    The service that C{twistd} starts.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
+
+    server = Server(
+        options.registry,
+        listen=options["listen"],
+        reactor=reactor,
+        limits=options.limits,
+        default_timeout=options["default-timeout"],
+        dedup=options.store,
+        require_session=bool(options["require-session"]),
+        sessionless_clock=options["sessionless-clock"],
+        drain=options["drain"],
+        strict_json=bool(options["strict-json"]),
+        debug_errors=bool(options["debug-errors"]),
+        threads=options["threads"],
+        thread_queue=options["thread-queue"],
+        reflection=not options["no-reflection"],
+        access_log=options["access-log"],
+    )
+    services = options.registry.services.values()
+    if is_debugged(options.levels, "wire"):
+        log_frames(server.factory, sensitive_methods(services))
+    form: Format = options["log-format"]
+    return ServingRPC(
+        server,
+        options["listen"],
+        ", ".join(_summary(service.schema) for service in services),
+        reactor,
+        lambda: twistd_observer(options.parent or {}, options.levels, form),
+    )
+
+
+def _summary(service: ServiceSchema) -> str:
+    count = len(service.by_name)
+    return f"{service.wire_name} ({count} method{'' if count == 1 else 's'})"
+
+
+def _value(option: str, read: Callable[[Any], _T], text: Any) -> _T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise usage.UsageError(f"{option}: {error}") from error
+
+
+def _whole(positive: bool, text: str) -> int:
+    if not text.isdecimal() or (positive and not int(text)):
+        raise ValueError(f"{text!r} is not a whole number of {int(positive)} or more")
+    return int(text)
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 1:
+        raise ValueError(f"{text!r} is not a number from 0 to 1; 0.01 logs 1 call in 100")
+    return part
+
+
+def _choose(options: Options, name: str, choices: Sequence[str]) -> None:
+    if options[name] not in choices:
+        raise usage.UsageError(
+            f"--{name}: {options[name]!r} is neither {choices[0]} nor {choices[1]}"
+        )
+
+
+def _store(text: str) -> MemoryStore:
+    kind, _, rest = text.partition(":")
+    if kind != "memory":
+        raise usage.UsageError(f"--dedup: there is no store {kind!r}, only memory")
+    values: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        name, equals, value = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in _STORE_OPTIONS or not equals:
+            hint = _closest(name, list(_STORE_OPTIONS))
+            raise usage.UsageError(
+                f"--dedup: memory has no option {name!r}; "
+                + (hint or f"it has {', '.join(_STORE_OPTIONS)}")
+                if equals
+                else f"--dedup: {pair!r} has no value; write {name}=..."
+            )
+        values[name] = _value(f"--dedup: {name}", _STORE_OPTIONS[name], value.strip())
+    return _value("--dedup", lambda it: MemoryStore(**it), values)
+
+
+def _check_endpoint(text: str) -> None:
+    """
+    Whether an endpoint can be made of it; whether it can be listened on is known
+    only when it is.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
+
+    if text.startswith("ssl:"):
+        raise usage.UsageError(
+            f"--listen {text}: ssl: endpoints are not accepted, because their clients"
+            " check neither the host's name nor, by themselves, its certificate; use"
+            " tls:"
+        )
+    try:
+        endpoint = serverFromString(reactor, text)
+    except Exception as error:
+        # Whatever a parser, ours or a plugin's, makes of a bad text.
+        raise usage.UsageError(
+            f"--listen {text}: {_endpoint_fault(text, error)}; write, for example,"
+            " tcp:5000:interface=127.0.0.1 or unix:/run/rpc.sock"
+        ) from error
+    port = getattr(endpoint, "_port", 0)
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise usage.UsageError(f"--listen {text}: ports go from 0 to 65535")
+
+
+def _endpoint_fault(text: str, error: Exception) -> str:
+    kind, colon, _ = text.partition(":")
+    if isinstance(error, TypeError):
+        return f"{kind}: endpoints have other arguments"
+    if isinstance(error, ValueError) and "nknown endpoint type" in str(error):
+        what = f"{kind!r} is no kind of endpoint"
+        return what if colon else f"{what}, and there is no colon"
+    return f"{error}" if str(error) else type(error).__name__
+
+
+def _with_hint(message: str, options: Sequence[str]) -> str:
+    """
+    getopt's message about an option that does not exist, with the one meant.
+    """
+    if not message.startswith("option -") or "not recognized" not in message:
+        return message
+    name = message.split()[1].lstrip("-").partition("=")[0]
+    hint = _closest(name, [option.rstrip("=") for option in options], "--")
+    return f"there is no option --{name}" + (f"; {hint}" if hint else "")
+
+
+def _closest(name: str, names: Sequence[str], mark: str = "") -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {mark}{close[0]}?" if close else ""
+
+
