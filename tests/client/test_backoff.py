@@ -1,0 +1,77 @@
+"""
+Tests for L{twisted_rpc.client.backoff}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rpc.client.backoff import Backoff
+
+chances = st.floats(0, 1, exclude_max=True)
+
+
+class BackoffTests(SynchronousTestCase):
+    """
+    L{Backoff}: C9.
+    """
+
+    def test_c9_delays_grow_from_100_ms_by_1_6_to_30_s(self) -> None:
+        """
+        Without jitter the delays are 100 ms, 160 ms, 256 ms ... and 30 s from the
+        14th on.
+        """
+        backoff = Backoff(lambda: 0.5)
+        delays = [backoff.failed() for _ in range(200)]
+        for n, delay in enumerate(delays):
+            self.assertAlmostEqual(delay, min(30.0, 0.1 * 1.6**n))
+        self.assertEqual(delays.index(30.0), 13)
+
+    @given(st.lists(chances, min_size=1, max_size=30))
+    def test_c9_jitter_is_a_fifth(self, drawn: list[float]) -> None:
+        """
+        Each delay is within a fifth of what it would be without jitter, whatever
+        is drawn.
+        """
+        draws = iter(drawn)
+        backoff = Backoff(lambda: next(draws))
+        for n in range(len(drawn)):
+            middle = min(30.0, 0.1 * 1.6**n)
+            self.assertTrue(0.8 * middle <= backoff.failed() <= 1.2 * middle)
+
+    def test_the_whole_fifth_is_used(self) -> None:
+        """
+        The bounds of the jitter are reached.
+        """
+        self.assertAlmostEqual(Backoff(lambda: 0.0).failed(), 0.08)
+        self.assertAlmostEqual(Backoff(lambda: 1.0).failed(), 0.12)
+
+    def test_only_hello_resets(self) -> None:
+        """
+        A connection that was lost does not reset the delays, one that said hello
+        does.
+        """
+        backoff = Backoff(lambda: 0.5)
+        backoff.failed()
+        backoff.dropped()
+        self.assertAlmostEqual(backoff.failed(), 0.16)
+        backoff.worked()
+        self.assertAlmostEqual(backoff.failed(), 0.1)
+
+    @given(chances)
+    def test_clients_that_lost_a_server_come_back_spread(self, drawn: float) -> None:
+        """
+        After a connection that worked the first attempt comes within 100 ms, at
+        any moment of them.
+        """
+        self.assertAlmostEqual(Backoff(lambda: drawn).dropped(), 0.1 * drawn)
+
+    def test_chance_is_real_by_default(self) -> None:
+        """
+        Two clients do not draw the same.
+        """
+        self.assertNotEqual(
+            [Backoff().dropped() for _ in range(4)], [Backoff().dropped() for _ in range(4)]
+        )
