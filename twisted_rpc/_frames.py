@@ -12,7 +12,6 @@ from typing import Any, Final
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
-from twisted_rpc.transport import FrameProtocol, peer_name
 
 #: Characters of a frame that are shown.
 SHOWN: Final = 400
@@ -40,7 +39,7 @@ def log_frames(factory: IProtocolFactory, sensitive: Collection[tuple[str, str]]
 
     def build_and_follow(address: Any) -> Any:
         protocol = build(address)
-        if isinstance(protocol, FrameProtocol):
+        if protocol is not None:
             _follow(protocol, sensitive)
         return protocol
 
@@ -98,7 +97,7 @@ def _write(
 ) -> None:
     _log.debug(
         "{peer} {way} {frame}",
-        peer=peer_name(protocol.transport),
+        peer=protocol.peer,
         way=way,
         # An object, so that the log does not cut it to the length of a field.
         frame=_Shown(show(frame, sensitive)),

@@ -17,19 +17,19 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import (
+    IProtocol,
     IProtocolFactory,
     IReactorFromThreads,
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -55,14 +55,14 @@ class MemoryClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.rightNow = EPOCH
-        self._left: deque[Callable[[], None]] = deque()
+        self._left: deque[Callable[[], object]] = deque()
         self._woken = threading.Event()
 
     def callFromThread(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:  # noqa: A002 - the interface's name
         """
         Call C{callable} when the clock is advanced next.
         """
-        self._left.append(lambda: callable(*args, **kwargs) and None)
+        self._left.append(lambda: callable(*args, **kwargs))
         self._woken.set()
 
     def take_calls(self) -> bool:
@@ -100,7 +100,7 @@ class MemoryTransport:
         self._network = network
         self._address = IPv4Address("TCP", "127.0.0.1", port)
         self.name = name
-        self.protocol: Protocol | None = None
+        self.protocol: IProtocol | None = None
         self.peer: MemoryTransport | None = None
         self.inbox = bytearray()
         self.written = 0
@@ -132,7 +132,7 @@ class MemoryTransport:
             self._producer_paused = True
             self._producer.pauseProducing()
 
-    def writeSequence(self, data: Sequence[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         """
         Send the pieces.
         """
@@ -260,7 +260,7 @@ class MemoryNetwork:
         self.transports: set[MemoryTransport] = set()
         self._ports = 40_000
 
-    def connect(self, client: Protocol, server: Protocol) -> tuple[MemoryTransport, MemoryTransport]:
+    def connect(self, client: IProtocol, server: IProtocol) -> tuple[MemoryTransport, MemoryTransport]:
         """
         Join two protocols.
 
@@ -272,8 +272,8 @@ class MemoryNetwork:
         for end, protocol in zip(ends, (client, server), strict=True):
             end.protocol = protocol
             self.transports.add(end)
-        server.makeConnection(ends[1])  # type: ignore[arg-type]
-        client.makeConnection(ends[0])  # type: ignore[arg-type]
+        server.makeConnection(ends[1])
+        client.makeConnection(ends[0])
         return ends
 
     def deliver(self) -> bool:

@@ -62,7 +62,7 @@ class BlockingClient:
         _refuse_fork()
         if threading.get_ident() == _thread_of(self._reactor):
             raise RuntimeError("a BlockingClient cannot be used in the reactor's thread")
-        return blockingCallFromThread(self._reactor, function, *args, **kwargs)
+        return blockingCallFromThread(self._reactor, lambda: function(*args, **kwargs))
 
     def reflect(self, service: str | None = None) -> Any:
         """As L{Client.reflect}."""

@@ -86,7 +86,7 @@ class Client(Service):
         @param chance: evenly from 0 to 1; jitter is made of it.
         """
         if reactor is None:
-            from twisted.internet import reactor  # type: ignore[no-redef]  # noqa: PLC0415 - not at import: it would install one
+            from twisted.internet import reactor  # noqa: PLC0415 - not at import: it would install one
         if wire not in {"auto", "plain", "extended"}:
             raise ValueError(f"wire is {wire!r}: 'auto', 'plain' or 'extended'")
         if max_connections < 1:
@@ -154,7 +154,7 @@ class Client(Service):
         request = Request(target, params, "", self.seconds() + target.timeout, self)
         request.metadata = dict(target.metadata or {})
         request.oneway = target.oneway
-        answer: Deferred[Any] = maybeDeferred(self._responder, request)  # type: ignore[arg-type]
+        answer: Deferred[Any] = maybeDeferred(self._responder, request)
         return answer.addCallback(_decoded, target)
 
     def _respond(self, request: Request) -> Answer:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import classImplements
@@ -100,10 +99,10 @@ def _idl_policy(schema: Any, default: Any) -> RetryPolicy | None:
     annotation = schema.model.annotations.get("retry")
     if annotation is None:
         return None
-    args = dict(annotation.args)
-    names = {"max": "maximum"}
     given: dict[str, Any] = {
-        names.get(name, name): value for name, value in args.items() if value is not None
+        "maximum" if name == "max" else str(name): value
+        for name, value in annotation.args.items()
+        if value is not None
     }
     base = default if isinstance(default, RetryPolicy) else RetryPolicy()
     if "on" in given:
@@ -116,21 +115,24 @@ def _idl_policy(schema: Any, default: Any) -> RetryPolicy | None:
     return replace(base, **given)
 
 
-_classes: WeakKeyDictionary[Any, type[Proxy]] = WeakKeyDictionary()
+#: Where the class of a service's proxies is kept.  Interfaces of the same name
+#: are equal to zope, so a dict by interface would mix up two versions of an IDL.
+_CLASS = "twisted_rpc.proxy_class"
 
 
 def proxy_class(service: Any) -> type[Proxy]:
     """
     The class of the proxies of a service: a method for each of the IDL's.
     """
-    found = _classes.get(service.interface)
+    interface = service.interface
+    found: type[Proxy] | None = interface.queryDirectTaggedValue(_CLASS)
     if found is None:
         methods: dict[str, Any] = {
             name: _method(name, schema) for name, schema in service.by_name.items()
         }
         found = type(f"{service.name}Proxy", (Proxy,), {"__doc__": service.doc, **methods})
-        classImplements(found, service.interface)  # type: ignore[misc]
-        _classes[service.interface] = found
+        classImplements(found, interface)
+        interface.setTaggedValue(_CLASS, found)
     return found
 
 

@@ -96,7 +96,7 @@ class _Deduplication:
         self._responder = responder
 
     def respond(self, request: Request) -> Answer:
-        session: Session | None = request.origin.session  # type: ignore[attr-defined]
+        session: Session | None = request.origin.session
         if session is None:
             return self._sessionless(request)
         store = self._store
@@ -119,7 +119,7 @@ class _Deduplication:
         except BaseException as error:
             self._ended(session, seq, record, _known(error), request)
             raise
-        if type(answer) is bytes:
+        if isinstance(answer, bytes):
             # MemoryStore.complete, for the case that nothing has to be evicted.
             size = RECORD_SIZE + len(answer)
             total = store.bytes + size
@@ -202,7 +202,7 @@ class _Deduplication:
         except BaseException as error:
             self._ended(holder, key, record, _known(error), request)
             raise
-        if type(answer) is bytes:
+        if isinstance(answer, bytes):
             store.complete(holder, key, record, answer, request.now)
             return answer
         return self._wait(request, holder, key, record, answer)
@@ -257,8 +257,8 @@ def _replay(request: Request, record: Record) -> bytes:
         error = frozen(outcome)
         error.replayed = True
         raise error
-    assert outcome is not None  # noqa: S101 - DONE has an outcome
-    return outcome
+    answer: bytes = outcome
+    return answer
 
 
 def _stale(request: Request, ledger: Ledger) -> RPCError:

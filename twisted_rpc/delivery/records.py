@@ -101,7 +101,9 @@ def outcome_size(outcome: Outcome) -> int:
         return len(outcome)
     size = 500 + len(outcome.message)
     if outcome.data is not None:
-        size += len(bytes(outcome.data)) if not isinstance(outcome.data, dict) else 1000
+        # On a server it is the text it came in from the codec.
+        data: Any = outcome.data
+        size += 1000 if isinstance(data, dict) else len(bytes(data))
     return size
 
 

@@ -48,9 +48,9 @@ class Admission:
         origin = request.origin
         if request.deadline <= now:
             return refusal(Code.DEADLINE_EXCEEDED, "the deadline was over before the call started")
-        if self.draining or origin.going_away:  # type: ignore[attr-defined]
+        if self.draining or origin.going_away:
             return refusal(Code.UNAVAILABLE, "the server is going away", retry_after=0.0)
-        if origin.inflight >= self._limits.max_inflight:  # type: ignore[attr-defined]
+        if origin.inflight >= self._limits.max_inflight:
             return refusal(
                 Code.RESOURCE_EXHAUSTED,
                 f"{self._limits.max_inflight} calls are in progress on this connection",

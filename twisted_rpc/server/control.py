@@ -59,10 +59,10 @@ class Control:
         except RPCError as error:
             body = write_error(message.request_id, error, protocol.stamp, extended=True)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            error = RPCError(
+            unread = RPCError(
                 Code.INVALID_ARGUMENT, "Invalid request: params cannot be read", executed="no"
             )
-            body = write_error(message.request_id, error, protocol.stamp, extended=True)
+            body = write_error(message.request_id, unread, protocol.stamp, extended=True)
         else:
             body = write_reply(message.request_id, msgspec.json.encode(result), protocol.stamp)
         if not oneway:

@@ -67,7 +67,7 @@ class Dispatch:
         @raise RPCError: it was refused (executed C{"no"}), or failed.
         """
         started = request.now = self._seconds()
-        if request.deadline <= started or request.origin.restricted or not request.seq:  # type: ignore[attr-defined]
+        if request.deadline <= started or request.origin.restricted or not request.seq:
             refused = self._refuse(request, started)
             if refused is not None:
                 raise refused
@@ -120,14 +120,14 @@ class Dispatch:
         The answer of an implementation that has not answered yet.
         """
         self.running += 1
-        request.origin.begun()  # type: ignore[attr-defined]
+        request.origin.begun()
         request.cancel_run = result.cancel
         answer: Deferred[bytes] = result.addCallbacks(
             self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,)
         )
         # What has ended already is spared the machinery of waiting.
         if answer.called and not answer.paused:
-            ended = answer.result  # type: ignore[attr-defined]
+            ended = answer.result
             if type(ended) is bytes:
                 return ended
             if isinstance(ended, Failure) and isinstance(ended.value, RPCError):
@@ -138,7 +138,7 @@ class Dispatch:
     def _ended(self, request: Request) -> None:
         # Its slot is free when the implementation has ended, not before (W27).
         request.cancel_run = None
-        request.origin.ended()  # type: ignore[attr-defined]
+        request.origin.ended()
         self.running -= 1
         if not self.running and self.idle is not None:
             self.idle()
@@ -151,12 +151,13 @@ class Dispatch:
             raise self._unfit(request, error) from None
         return encoded
 
-    def _failed(self, failure: Failure, request: Request) -> None:
+    def _failed(self, failure: Failure, request: Request) -> bytes:
         self._ended(request)
         if not request.started:
             # It never left the queue of threads: the refusal stands as it is.
             failure.raiseException()
-        raise self._error(request, failure.value, failure) from None
+        error: Any = failure.value
+        raise self._error(request, error, failure) from None
 
     # -- errors -----------------------------------------------------------------
 

@@ -136,7 +136,7 @@ class ServerProtocol(FrameProtocol):
         except Exception:  # noqa: BLE001 - of an interceptor of the user's
             self.fail(request, self.unexpected(request, Failure()))
             return
-        if type(answer) is bytes:
+        if isinstance(answer, bytes):
             self.reply(request, answer)
         else:
             self._wait(request, answer)
@@ -210,7 +210,7 @@ class ServerProtocol(FrameProtocol):
         except Exception:  # noqa: BLE001 - as in _call
             self.fail(request, self.unexpected(request, Failure()))
             return
-        if type(answer) is bytes:
+        if isinstance(answer, bytes):
             self.reply(request, answer)
         else:
             self.stop_frames()

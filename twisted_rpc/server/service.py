@@ -95,7 +95,7 @@ class Server(Service):
         if threads < 1 or thread_queue < 0:
             raise ValueError("threads must be 1 or more, thread_queue 0 or more")
         if reactor is None:
-            from twisted.internet import reactor  # type: ignore[no-redef]  # noqa: PLC0415 - not at import: it would install one
+            from twisted.internet import reactor  # noqa: PLC0415 - not at import: it would install one
         self._reactor = reactor
         self._endpoints = [
             serverFromString(reactor, each) if isinstance(each, str) else each

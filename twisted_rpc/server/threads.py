@@ -74,7 +74,7 @@ class Threads:
         if self._pool is None:
             self._pool = ThreadPool(0, self._threads, name="twisted_rpc")
             # A thread that never returns must not keep the process from ending.
-            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[misc,assignment]
+            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
             self._pool.start()
         self.outstanding += 1
         request.started = False

@@ -1,0 +1,10 @@
+# -*- test-case-name: tests.tools.test_main -*-
+"""
+The C{twisted-rpc} command.
+"""
+
+from __future__ import annotations
+
+from twisted_rpc.tools.command import main
+
+__all__ = ["main"]

@@ -215,7 +215,7 @@ class ServerConnection:
             return self._illegal(
                 UNKNOWN_ID, "request_id must be 1 to 128 characters, none of them a control character"
             )
-        if memoryview(message.params)[:1] != b"[":
+        if bytes(memoryview(message.params)[:1]) != b"[":
             return self._illegal(request_id, "params must be an array")
         kind = _kind(message)
         if self.state is State.REFUSED:
