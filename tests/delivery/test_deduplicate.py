@@ -180,8 +180,10 @@ class LeavingTests(DeduplicationTestCase):
         """
         When the last has left, the run is cancelled; how it ends is recorded.
         """
+        run: Deferred[bytes] = Deferred()
+        run.addErrback(lambda _: _raise(RPCError(Code.CANCELLED, "gone")))
+        self.answers = [run]
         first, second = self.later(), self.later()
-        self.running[0].addErrback(lambda _: _raise(RPCError(Code.CANCELLED, "gone")))
         for each in (second, first):
             each.cancel()
             self.failureResultOf(each, CancelledError)
@@ -194,7 +196,6 @@ class LeavingTests(DeduplicationTestCase):
         An implementation that cannot be cancelled runs to its end; that is
         recorded, and whoever asks meanwhile joins.
         """
-        answer: Deferred[bytes] = Deferred(lambda _: answer.callback(b"0"))
         stubborn: Deferred[bytes] = Deferred()
         stubborn.cancel = lambda: None  # type: ignore[method-assign]
         self.answers = [stubborn]
