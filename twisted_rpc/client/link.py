@@ -855,7 +855,7 @@ def _declared(call: Call, error: RPCError, message: ReplyMessage) -> RPCError:
     The exception of the IDL's that C{error} stands for, if this side knows it.
     """
     ext = message.ext
-    if ext is None or ext.type is None or ext.data is None:
+    if ext is None or ext.type is None:
         return error
     declared: RPCError | None = call.target.schema.decode_exception(
         ext.type, bytes(ext.data), error.message, error.code

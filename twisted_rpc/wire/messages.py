@@ -100,7 +100,8 @@ class ReplyExt(msgspec.Struct):
     code: str | None = None
     executed: str | None = None
     type: str | None = None
-    data: msgspec.Raw | None = None
+    # Empty where there is none: msgspec reads no "Raw or null".
+    data: msgspec.Raw = msgspec.Raw()
     retry_after: Annotated[int, msgspec.Meta(le=MAX_INTEGER, ge=-MAX_INTEGER)] | None = None
     replayed: bool = False
     error_id: str | None = None
@@ -388,6 +389,19 @@ def _read_data(data: msgspec.Raw | None) -> dict[str, Any] | None:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
+
+
+def _read_data(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """
+    The members of a declared exception, as JSON values.
+    """
+    if not bytes(raw):
+        return None
+    try:
+        data = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 #: Sentences of a plain server that tell the code, by how they begin.
