@@ -25,6 +25,7 @@ class RawPeer(Int32StringReceiver):
     """
 
     MAX_LENGTH = 2**31
+    transport: Any
 
     def __init__(self) -> None:
         self.frames: list[Any] = []
@@ -129,7 +130,9 @@ class Conversation:
         peer = self.connect()
         return peer, self.hello(peer, **params)["result"]["session"]
 
-    def request(self, request_id: str, method: str, params: Any, **more: Any) -> dict[str, Any]:
+    def request(
+        self, request_id: str, method: str, params: Any, **more: Any
+    ) -> dict[str, Any]:
         """
         @return: a request to the only service.
         """

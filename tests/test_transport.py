@@ -221,7 +221,10 @@ class InputTests(TransportCase):
         for piece in pieces:
             protocol.dataReceived(piece)
         self.assertTrue(
-            all(kept is piece for kept, piece in zip(protocol._held[1:], pieces, strict=True))
+            all(
+                kept is piece
+                for kept, piece in zip(protocol._held[1:], pieces, strict=True)
+            )
         )
         protocol.dataReceived(b"y")
         self.assertEqual(protocol.frames, [b"x" * (63 * SLICE) + b"y"])
@@ -531,7 +534,9 @@ class OutputTests(TransportCase):
         bodies = [bytes([65 + number]) * 40_000 for number in range(8)]
         for body in bodies:
             protocol.send_frame(body)
-        self.assertEqual(protocol.output_waiting, 8 * 40_004 - sum(map(len, transport.writes)))
+        self.assertEqual(
+            protocol.output_waiting, 8 * 40_004 - sum(map(len, transport.writes))
+        )
         self.assertGreater(protocol.output_waiting, 0)
         while protocol.output_waiting:
             transport.drain()
@@ -993,13 +998,15 @@ class PeerNameTests(SynchronousTestCase):
         """
         The name of a peer at C{address}.
         """
-        return peer_name(StringTransport(peerAddress=address))  # type: ignore[arg-type]
+        return peer_name(StringTransport(peerAddress=address))
 
     def test_ip(self) -> None:
         """
         Host and port.
         """
-        self.assertEqual(self.named(IPv4Address("TCP", "127.0.0.1", 4000)), "127.0.0.1:4000")
+        self.assertEqual(
+            self.named(IPv4Address("TCP", "127.0.0.1", 4000)), "127.0.0.1:4000"
+        )
 
     def test_unix(self) -> None:
         """

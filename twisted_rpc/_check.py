@@ -58,7 +58,9 @@ def _service(service: RegisteredService, options: Mapping[str, Any]) -> Iterator
 
 
 def _method(method: MethodSchema, options: Mapping[str, Any], threaded: bool) -> str:
-    seconds = method.timeout if method.timeout is not None else options["default-timeout"]
+    seconds = (
+        method.timeout if method.timeout is not None else options["default-timeout"]
+    )
     words = [f"{method.delivery:<13}", shown_duration(seconds)]
     if threaded:
         words.append("in a thread")
@@ -87,7 +89,9 @@ def _promises(registry: Registry, store: MemoryStore) -> Iterator[str]:
     }
     for name, text in GUARANTEES.items():
         if name in used:
-            kept = "" if store.durable or name in ("readonly", "idempotent") else (
-                "; after a restart its callers are told that it is unknown"
+            kept = (
+                ""
+                if store.durable or name in ("readonly", "idempotent")
+                else ("; after a restart its callers are told that it is unknown")
             )
             yield f"{name:<13} {text}{kept}"

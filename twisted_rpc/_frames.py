@@ -12,7 +12,6 @@ from typing import Any, Final
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
-
 #: Characters of a frame that are shown.
 SHOWN: Final = 400
 
@@ -26,7 +25,9 @@ _SECRET_WORDS: Final = ("auth", "token", "secret", "passw", "cookie", "session",
 _log = Logger(namespace="twisted_rpc.wire")
 
 
-def log_frames(factory: IProtocolFactory, sensitive: Collection[tuple[str, str]]) -> None:
+def log_frames(
+    factory: IProtocolFactory, sensitive: Collection[tuple[str, str]]
+) -> None:
     """
     Log every frame of the connections that C{factory} makes from now on.
 

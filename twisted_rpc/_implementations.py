@@ -137,7 +137,9 @@ def _import(name: str, text: str) -> Any:
 
 
 def _make(found: Any, text: str) -> Any:
-    if not isinstance(found, (type, functools.partial)) and not inspect.isroutine(found):
+    if not isinstance(found, (type, functools.partial)) and not inspect.isroutine(
+        found
+    ):
         return found
     _check_arguments(found, text)
     try:
@@ -179,16 +181,22 @@ def _named(one: Given, services: Sequence[ServiceSchema]) -> ServiceSchema:
     )
 
 
+def _provides(implementation: Any, interface: Any) -> bool:
+    return bool(interface.providedBy(implementation))
+
+
 def _fitting(
     one: Given, services: Sequence[ServiceSchema], free: Sequence[ServiceSchema]
 ) -> list[ServiceSchema]:
     if len(services) == 1:
         return [*services]
-    declared = [it for it in services if it.interface.providedBy(one.implementation)]
+    declared = [it for it in services if _provides(one.implementation, it.interface)]
     if declared:
         return declared
     # A service without methods is fitted by everything.
-    fits = [it for it in free if it.by_name and not verify(it, one.implementation).faults]
+    fits = [
+        it for it in free if it.by_name and not verify(it, one.implementation).faults
+    ]
     if len(fits) == 1:
         return fits
     if len(free) == 1:
@@ -206,7 +214,9 @@ def _fits_none(one: Given, services: Sequence[ServiceSchema]) -> str:
     """
     The faults beside the service that was probably meant.
     """
-    tried = [(verify(service, one.implementation).faults, service) for service in services]
+    tried = [
+        (verify(service, one.implementation).faults, service) for service in services
+    ]
     faults, nearest = min(tried, key=lambda it: len(it[0]) / max(1, len(it[1].by_name)))
     names = _listed([service.wire_name for service in services])
     report = RegistrationError(described(one.implementation), nearest.name, faults)

@@ -87,7 +87,9 @@ def make_observer(
         if part:
             predicate.setLogLevelForNamespace(f"twisted_rpc.{part}", level)
     write = as_json if form == "json" else as_text
-    observer: ILogObserver = FilteringLogObserver(FileLogObserver(out, write), [predicate])
+    observer: ILogObserver = FilteringLogObserver(
+        FileLogObserver(out, write), [predicate]
+    )
     return observer
 
 

@@ -175,7 +175,8 @@ def _rotate_on_request(log: LogFile) -> None:
 
         rotate: Any = log.rotate
         signal.signal(
-            signal.SIGUSR1, lambda *_: reactor.callFromThread(rotate)  # type: ignore[attr-defined]
+            signal.SIGUSR1,
+            lambda *_: reactor.callFromThread(rotate),  # type: ignore[attr-defined]
         )
 
 

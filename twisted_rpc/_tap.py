@@ -85,8 +85,18 @@ class Options(usage.Options):
         ["app-dir", None, ".", "Folder that modules are imported from."],
         ["max-frame", None, "4MiB", "Largest frame, in both directions."],
         ["default-timeout", None, "30s", "Time for a call that names none."],
-        ["dedup", None, "memory", "Where calls are recorded: memory[:option=value,...]."],
-        ["sessionless-clock", None, "client", "Who dates plain requests: client or server."],
+        [
+            "dedup",
+            None,
+            "memory",
+            "Where calls are recorded: memory[:option=value,...].",
+        ],
+        [
+            "sessionless-clock",
+            None,
+            "client",
+            "Who dates plain requests: client or server.",
+        ],
         ["drain", None, "25s", "Time that calls have to end when the server stops."],
         ["threads", None, "10", "Threaded calls that run at one time."],
         ["thread-queue", None, "100", "Threaded calls that wait for a thread."],
@@ -95,7 +105,11 @@ class Options(usage.Options):
     ]
 
     optFlags: ClassVar[list[list[Any]]] = [
-        ["require-session", None, "Refuse plain requests to methods that run once only."],
+        [
+            "require-session",
+            None,
+            "Refuse plain requests to methods that run once only.",
+        ],
         ["strict", None, "Refuse an implementation for warnings too."],
         ["strict-json", None, "Refuse JSON objects in which a name occurs twice."],
         ["debug-errors", None, "Tell callers what an implementation raised."],
@@ -164,7 +178,8 @@ class Options(usage.Options):
             # So that the message does not drown in the list of options.
             self._failed = True
             if self.parent is not None:
-                self.parent.synopsis = _SYNOPSIS
+                parent: Any = self.parent
+                parent.synopsis = _SYNOPSIS
             raise usage.UsageError(_with_hint(str(error), self.longOpt)) from error
 
     def parseArgs(self, *args: str) -> None:
@@ -194,7 +209,7 @@ class Options(usage.Options):
         self._add_app_dir()
         self._register(self._read_idl())
         if self["check"]:
-            print(report(self.registry, self))
+            print(report(self.registry, self))  # noqa: T201 - what --check is for
             sys.exit(0)
 
     def _read_values(self) -> None:
@@ -206,7 +221,9 @@ class Options(usage.Options):
         if not self["default-timeout"]:
             raise usage.UsageError("--default-timeout: it must be above 0")
         for name in ("threads", "thread-queue"):
-            self[name] = _value(f"--{name}", partial(_whole, name == "threads"), self[name])
+            self[name] = _value(
+                f"--{name}", partial(_whole, name == "threads"), self[name]
+            )
         self["access-log"] = _value("--access-log", _part, self["access-log"])
         _choose(self, "sessionless-clock", ("client", "server"))
         _choose(self, "log-format", FORMATS)
@@ -216,9 +233,11 @@ class Options(usage.Options):
 
     def _read_logging(self) -> None:
         self.levels = _value("--log-level", read_levels, self["log-level"])
-        parent = self.parent or {}
+        parent: Any = self.parent or {}
         for other in ("syslog", "logger"):
-            if parent.get(other) and (self["log-level"] or self["log-format"] != "text"):
+            if parent.get(other) and (
+                self["log-level"] or self["log-format"] != "text"
+            ):
                 raise usage.UsageError(
                     f"--log-level and --log-format say nothing to twistd's --{other};"
                     " leave one of them out"
@@ -235,7 +254,9 @@ class Options(usage.Options):
             except IDLError as error:
                 raise usage.UsageError(f"the IDL cannot be used\n{error}") from error
             except OSError as error:
-                raise usage.UsageError(f"--idl {path}: {error.strerror or error}") from error
+                raise usage.UsageError(
+                    f"--idl {path}: {error.strerror or error}"
+                ) from error
             if not idl.__idl__.services:
                 raise usage.UsageError(f"--idl {path}: there is no service in it")
             services += idl.__idl__.services.values()
@@ -271,7 +292,7 @@ class Options(usage.Options):
         """
         Print the versions and exit.
         """
-        print(f"twisted_rpc {__version__}, Twisted {twisted.__version__}")
+        print(f"twisted_rpc {__version__}, Twisted {twisted.__version__}")  # noqa: T201 - what --version is for
         sys.exit(0)
 
     # -- words ---------------------------------------------------------------------------
@@ -351,7 +372,9 @@ def _part(text: str) -> float:
     except ValueError:
         part = -1.0
     if not 0 <= part <= 1:
-        raise ValueError(f"{text!r} is not a number from 0 to 1; 0.01 logs 1 call in 100")
+        raise ValueError(
+            f"{text!r} is not a number from 0 to 1; 0.01 logs 1 call in 100"
+        )
     return part
 
 
@@ -432,5 +455,3 @@ def _with_hint(message: str, options: Sequence[str]) -> str:
 def _closest(name: str, names: Sequence[str], mark: str = "") -> str:
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {mark}{close[0]}?" if close else ""
-
-

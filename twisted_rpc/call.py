@@ -169,7 +169,9 @@ class Request(msgspec.Struct, eq=False):
         return f"<Request {self.service}.{self.name} {self.log_id}>"
 
 
-_current: ContextVar[Request | None] = ContextVar("twisted_rpc.current_call", default=None)
+_current: ContextVar[Request | None] = ContextVar(
+    "twisted_rpc.current_call", default=None
+)
 
 
 def current_call() -> Request:

@@ -79,7 +79,7 @@ class RPCError(Exception):
     code: Code = Code.UNKNOWN
     message: str = ""
 
-    def __new__(cls, code: Code | None = None, *args: Any, **kwargs: Any) -> RPCError:
+    def __new__(cls, code: Code | None = None, *args: Any, **kwargs: Any) -> RPCError:  # noqa: PYI034 - a subclass of the code's
         """
         Choose the subclass of C{code}, where the class itself leaves it open.
         """

@@ -13,6 +13,9 @@ sockets; no reactor runs, and nothing sleeps.
     idea it is.
 """
 
+# The two ends of a connection in memory know each other.
+# ruff: noqa: SLF001
+
 from __future__ import annotations
 
 import threading
@@ -22,7 +25,11 @@ from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+)
+from twisted.internet.error import ConnectionRefusedError as RefusedError
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -58,7 +65,9 @@ class MemoryClock(Clock):
         self._left: deque[Callable[[], object]] = deque()
         self._woken = threading.Event()
 
-    def callFromThread(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:  # noqa: A002 - the interface's name
+    def callFromThread(
+        self, callable: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> None:
         """
         Call C{callable} when the clock is advanced next.
         """
@@ -157,7 +166,7 @@ class MemoryTransport:
         """
         self._aborted = True
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001 - the interface's
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
         Tell C{producer} when the peer does not read.
         """
@@ -191,7 +200,7 @@ class MemoryTransport:
         """
         @return: the other end's address.
         """
-        assert self.peer is not None  # noqa: S101 - made in pairs
+        assert self.peer is not None
         return self.peer._address
 
     def getHost(self) -> IPv4Address:
@@ -260,14 +269,19 @@ class MemoryNetwork:
         self.transports: set[MemoryTransport] = set()
         self._ports = 40_000
 
-    def connect(self, client: IProtocol, server: IProtocol) -> tuple[MemoryTransport, MemoryTransport]:
+    def connect(
+        self, client: IProtocol, server: IProtocol
+    ) -> tuple[MemoryTransport, MemoryTransport]:
         """
         Join two protocols.
 
         @return: the client's end and the server's.
         """
         self._ports += 1
-        ends = MemoryTransport(self, "client", self._ports), MemoryTransport(self, "server", 5000)
+        ends = (
+            MemoryTransport(self, "client", self._ports),
+            MemoryTransport(self, "server", 5000),
+        )
         ends[0].peer, ends[1].peer = ends[1], ends[0]
         for end, protocol in zip(ends, (client, server), strict=True):
             end.protocol = protocol
@@ -283,8 +297,11 @@ class MemoryNetwork:
 
         @return: whether anything happened.
         """
-        ends = sorted(self.transports, key=lambda end: (end.getHost().port, end.getPeer().port))
-        return any([end.deliver() for end in ends])
+        ends = sorted(
+            self.transports, key=lambda end: (end.getHost().port, end.getPeer().port)
+        )
+        happened = [end.deliver() for end in ends]
+        return any(happened)
 
     def break_all(self) -> None:
         """
@@ -304,7 +321,9 @@ class MemoryEndpoint:
     @ivar connected: how often somebody connected.
     """
 
-    def __init__(self, network: MemoryNetwork, factory: IProtocolFactory | None) -> None:
+    def __init__(
+        self, network: MemoryNetwork, factory: IProtocolFactory | None
+    ) -> None:
         self._network = network
         self.factory = factory
         self.connected = 0
@@ -314,7 +333,7 @@ class MemoryEndpoint:
         @return: fires with the client's protocol.
         """
         if self.factory is None:
-            return fail(ConnectionRefusedError("nothing listens in memory"))
+            return fail(RefusedError("nothing listens in memory"))
         address = IPv4Address("TCP", "127.0.0.1", 5000)
         server = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 0))
         client = protocolFactory.buildProtocol(address)
@@ -368,7 +387,7 @@ class Pair:
         """
         self.pump()
         end = self.clock.seconds() + seconds
-        while (left := end - self.clock.seconds()) > 1e-9:  # noqa: PLR2004 - rounding
+        while (left := end - self.clock.seconds()) > 1e-9:
             self.clock.advance(min(step, left))
             self.pump()
 

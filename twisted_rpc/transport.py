@@ -285,7 +285,7 @@ class FrameProtocol(Int32StringReceiver):
                 transport.connected
                 and not transport.disconnecting
                 and not transport.dataBuffer
-                and not transport._tempDataBuffer
+                and not transport._tempDataBuffer  # noqa: SLF001 - the only way to know
                 and not self._backlog
             ):
                 sent = transport.writeSomeData(data)

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc import Client, RPCError, load_idl_text
+from twisted_rpc import Client, RPCError
+from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing import MemoryClock, MemoryEndpoint, MemoryNetwork
 
 Message = dict[str, Any]
@@ -159,7 +160,7 @@ class Scripted(Protocol):
         """
         asked = (self.hello or {}).get("session")
         self.session = session or asked or self.server.next_session()
-        welcome = {
+        welcome: dict[str, Any] = {
             "version": 1,
             "features": [],
             "session": self.session,
@@ -180,7 +181,7 @@ class Scripted(Protocol):
         for name, value in changes.items():
             part, _, member = name.partition("__")
             if member:
-                welcome[part] = {**welcome[part], member: value}  # type: ignore[dict-item]
+                welcome[part] = {**welcome[part], member: value}
             else:
                 welcome[part] = value
         self.reply({"request_id": "$hello"}, welcome)
@@ -189,8 +190,8 @@ class Scripted(Protocol):
         """
         Reset the connection.
         """
-        assert self.transport is not None
-        self.transport.abortConnection()
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def close(self) -> None:
         """
@@ -225,7 +226,9 @@ class Server(Factory):
         self.connections: list[Scripted] = []
         self.frames: list[bytes] = []
         self.on_hello: Callable[[Scripted], None] = Scripted.welcome
-        self.on_call: Callable[[Scripted, Message], None] = lambda connection, call: None
+        self.on_call: Callable[[Scripted, Message], None] = lambda connection, call: (
+            None
+        )
         self.answers_controls = True
         self._sessions = 0
 

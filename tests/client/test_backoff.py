@@ -73,5 +73,6 @@ class BackoffTests(SynchronousTestCase):
         Two clients do not draw the same.
         """
         self.assertNotEqual(
-            [Backoff().dropped() for _ in range(4)], [Backoff().dropped() for _ in range(4)]
+            [Backoff().dropped() for _ in range(4)],
+            [Backoff().dropped() for _ in range(4)],
         )

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
-from tests.client.scripted import Message, Outcome, Scripted, ScriptedCase, answered, idl
+from tests.client.scripted import (
+    Message,
+    Outcome,
+    Scripted,
+    ScriptedCase,
+    answered,
+    idl,
+)
 from twisted_rpc import Limits, RetryPolicy, RPCError, with_options
 from twisted_rpc.client.calls import Target
 
@@ -212,7 +219,7 @@ class AttemptTests(ScriptedCase):
         self.server.here.welcome()
         self.pump()
         (call,) = self.server.calls
-        self.assertAlmostEqual(call["ext"]["timeout"], 28000, delta=1)
+        self.assertIn(call["ext"]["timeout"], (27999, 28000, 28001))
 
     def test_c3_one_deadline_over_all_attempts(self) -> None:
         """
@@ -910,7 +917,9 @@ class ScriptTests(ScriptedCase):
     @given(
         st.lists(
             st.one_of(
-                st.sampled_from(["drop", "answer", "double", "garbage", "goaway", "quiet"]),
+                st.sampled_from(
+                    ["drop", "answer", "double", "garbage", "goaway", "quiet"]
+                ),
                 st.tuples(
                     st.sampled_from(
                         [
@@ -1001,7 +1010,9 @@ class ScriptTests(ScriptedCase):
             self.assertTrue(all(at <= start + timeout + 1e-6 for at in times))
             if name in {"buy", "pay"}:
                 ids = dict.fromkeys(
-                    call["request_id"] for call in self.server.calls if call["params"] == [n]
+                    call["request_id"]
+                    for call in self.server.calls
+                    if call["params"] == [n]
                 )
                 for old in list(ids)[:-1]:
                     self.assertTrue(all(refused[old]), "a second id after an ambiguity")
@@ -1023,7 +1034,9 @@ class MedianTests(ScriptedCase):
         """
         A target that has not seen an answer.
         """
-        return Target(idl.Shop.by_name["look"], 30.0, AT_ONCE, None, wait_for_ready=False)
+        return Target(
+            idl.Shop.by_name["look"], 30.0, AT_ONCE, None, wait_for_ready=False
+        )
 
     def test_the_first(self) -> None:
         """
@@ -1043,7 +1056,7 @@ class MedianTests(ScriptedCase):
         target.took(first)
         for _ in range(300):
             target.took(then)
-        self.assertAlmostEqual(target.median, then, delta=then * 0.06)
+        self.assertTrue(abs(target.median - then) <= then * 0.06, target.median)
 
     def test_it_is_measured(self) -> None:
         """
@@ -1055,7 +1068,7 @@ class MedianTests(ScriptedCase):
             self.advance(0.1)
             connection.reply(connection.calls[-1])
             self.pump()
-        self.assertAlmostEqual(self.shop._rpc_targets["look"].median, 0.1)
+        self.assertAlmostEqual(self.shop._rpc_targets["look"].median, 0.1, places=5)
 
 
 class FrameTests(ScriptedCase):
@@ -1073,7 +1086,9 @@ class FrameTests(ScriptedCase):
         outcome = self.watch(self.shop.name("x" * 300))
         error = self.told(outcome, "RESOURCE_EXHAUSTED", "no")
         self.assertEqual(error.retry_after, -1.0)
-        self.assertRegex(error.message, r"^frame of 4\d\d bytes exceeds the limit of 200 bytes$")
+        self.assertRegex(
+            error.message, r"^frame of 4\d\d bytes exceeds the limit of 200 bytes$"
+        )
         self.assertEqual(connection.calls, [])
         self.ended(self.watch_answered(connection), 7)
 
@@ -1113,5 +1128,3 @@ class FrameTests(ScriptedCase):
         self.watch(self.shop.name(text))
         self.assertEqual(json.loads(self.server.frames[0])["params"], [text])
         self.assertEqual(connection.calls[0]["params"], [text])
-
-

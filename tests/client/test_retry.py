@@ -225,7 +225,9 @@ class StepTests(SynchronousTestCase):
             self.assertIs(self.step(Code.UNAVAILABLE, "no", delivery), Step.RETRY)
             self.assertIs(self.step(Code.UNAVAILABLE, "unknown", delivery), Step.RETRY)
             self.assertIs(self.step(Code.IN_PROGRESS, "unknown", delivery), Step.RETRY)
-            self.assertIs(self.step(Code.RESOURCE_EXHAUSTED, "no", delivery), Step.RETRY)
+            self.assertIs(
+                self.step(Code.RESOURCE_EXHAUSTED, "no", delivery), Step.RETRY
+            )
         self.assertIs(self.step(Code.RESOURCE_EXHAUSTED, "unknown"), Step.FAIL)
 
     def test_what_stays(self) -> None:

@@ -53,7 +53,9 @@ class SecrecyTests(SynchronousTestCase):
         Clear text to another machine may not.
         """
         self.assertFalse(may_carry_secrets(to(IPv4Address("TCP", "10.0.0.1", 5000))))
-        self.assertFalse(may_carry_secrets(to(IPv6Address("TCP", "fe80::1%eth0", 5000))))
+        self.assertFalse(
+            may_carry_secrets(to(IPv6Address("TCP", "fe80::1%eth0", 5000)))
+        )
 
     def test_unknown_peer(self) -> None:
         """

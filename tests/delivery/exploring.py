@@ -150,7 +150,9 @@ class World(NamedTuple):
 
 def put(entries: Table, key: Any, value: Any) -> Table:
     """C{entries} with one changed."""
-    return tuple(sorted({**dict(entries), key: value}.items(), key=lambda item: str(item[0])))
+    return tuple(
+        sorted({**dict(entries), key: value}.items(), key=lambda item: str(item[0]))
+    )
 
 
 def drop(entries: Table, *keys: Any) -> Table:
@@ -231,23 +233,45 @@ class Exploration:
         """The client writes an attempt; others use its id."""
         for call in "ab" if self.scenario.second else "a":
             caller: Caller = value(world.callers, call)
-            if caller.phase not in {"new", "sent"} or caller.sent >= self.scenario.attempts:
+            if (
+                caller.phase not in {"new", "sent"}
+                or caller.sent >= self.scenario.attempts
+            ):
                 continue
             timestamp = caller.timestamp if caller.sent else world.now
             message = Message(
-                call, self.key(call, "P"), caller.sent, self.ack(world), timestamp, "f", "P"
+                call,
+                self.key(call, "P"),
+                caller.sent,
+                self.ack(world),
+                timestamp,
+                "f",
+                "P",
             )
-            after = caller._replace(phase="sent", sent=caller.sent + 1, timestamp=timestamp)
-            yield f"send {call}", world._replace(
-                net=world.net | {message}, callers=put(world.callers, call, after)
+            after = caller._replace(
+                phase="sent", sent=caller.sent + 1, timestamp=timestamp
+            )
+            yield (
+                f"send {call}",
+                world._replace(
+                    net=world.net | {message}, callers=put(world.callers, call, after)
+                ),
             )
         first: Caller = value(world.callers, "a")
         if first.phase != "new":
-            for name, params, principal in (("reuse", "g", "P"), ("stranger", "f", "Q")):
+            for name, params, principal in (
+                ("reuse", "g", "P"),
+                ("stranger", "f", "Q"),
+            ):
                 if value(world.budget, name):
                     key = self.key("a", principal)
-                    message = Message("a", key, 9, 1, first.timestamp, params, principal)
-                    yield name, self.spend(world, name)._replace(net=world.net | {message})
+                    message = Message(
+                        "a", key, 9, 1, first.timestamp, params, principal
+                    )
+                    yield (
+                        name,
+                        self.spend(world, name)._replace(net=world.net | {message}),
+                    )
 
     def hears(self, world: World) -> Iterator[Step]:
         """The client takes an answer."""
@@ -260,12 +284,15 @@ class Exploration:
                 refused = caller.refused | {told.attempt}
                 # Only if every attempt was refused, it did not run (D8).
                 ended = len(refused) == caller.sent == self.scenario.attempts
-                after = caller._replace(refused=refused, phase="not run" if ended else "sent")
+                after = caller._replace(
+                    refused=refused, phase="not run" if ended else "sent"
+                )
             else:
                 after = caller._replace(phase=told.kind)
             if after != caller:
-                yield f"hear {told.kind}", world._replace(
-                    callers=put(world.callers, call, after)
+                yield (
+                    f"hear {told.kind}",
+                    world._replace(callers=put(world.callers, call, after)),
                 )
 
     # -- the server ---------------------------------------------------------------------
@@ -289,7 +316,9 @@ class Exploration:
         else:
             name = ANSWERS[verdict]
             if verdict is Verdict.IN_DOUBT and kept is not None:
-                released = self.keep(released, message.key, kept._replace(state=State.IN_DOUBT))
+                released = self.keep(
+                    released, message.key, kept._replace(state=State.IN_DOUBT)
+                )
             label = f"{name} over a record" if kept is not None else name
             yield label, self.tell(released, message, name)
 
@@ -299,7 +328,9 @@ class Exploration:
             return Owner.HERE
         return Owner.GONE if kept.owner == NOBODY else Owner.ELSEWHERE
 
-    def claim(self, world: World, message: Message, kept: Kept | None, replica: int) -> World:
+    def claim(
+        self, world: World, message: Message, kept: Kept | None, replica: int
+    ) -> World:
         """Row 15: one step."""
         number = world.runs + 1
         fence = kept.fence + 1 if kept is not None else 1
@@ -327,9 +358,13 @@ class Exploration:
         both at once.
         """
         kept: Kept | None = value(world.records, run.key)
-        mine = kept is not None and self.rules.may_complete(kept.state, kept.fence, run.fence)
+        mine = kept is not None and self.rules.may_complete(
+            kept.state, kept.fence, run.fence
+        )
         if self.scenario.delivery == "transactional":
-            return self.end(self.act(world, run), run) if mine else self.lose(world, run)
+            return (
+                self.end(self.act(world, run), run) if mine else self.lose(world, run)
+            )
         if not run.acted:
             acted = run._replace(acted=True)
             return "act", self.act(world, run)._replace(going=world.going | {acted})
@@ -358,7 +393,14 @@ class Exploration:
     def answer(self, world: World, run: Going, kept: Kept) -> World:
         """To all who wait for a run."""
         told = Told(
-            "OK", run.key, 0, kept.result, run.params, run.principal, kept.params, kept.principal
+            "OK",
+            run.key,
+            0,
+            kept.result,
+            run.params,
+            run.principal,
+            kept.params,
+            kept.principal,
         )
         return world._replace(told=world.told | {told})
 
@@ -399,7 +441,11 @@ class Exploration:
                 crashed = self.spend(world, "crash")._replace(going=left)
                 yield "crash", self.crashes(crashed, replica)
         for key, kept in world.records:
-            if "lease" in able and kept.state is State.IN_PROGRESS and kept.owner != NOBODY:
+            if (
+                "lease" in able
+                and kept.state is State.IN_PROGRESS
+                and kept.owner != NOBODY
+            ):
                 over = kept._replace(owner=NOBODY)
                 yield "lease over", self.keep(self.spend(world, "lease"), key, over)
             if "evict" in able and kept.state is State.DONE:
@@ -470,7 +516,11 @@ class Exploration:
                 return f"I2: {call} is OK and had no effect"
             if caller.phase == "not run" and effects[call]:
                 return f"I6: {call} was told that it did not run"
-        return self._wrong_answers(world) or self._wrong_runs(world) or self._fallen(before, world)
+        return (
+            self._wrong_answers(world)
+            or self._wrong_runs(world)
+            or self._fallen(before, world)
+        )
 
     def _wrong_answers(self, world: World) -> str:
         results: dict[Any, int] = {}
@@ -609,7 +659,8 @@ class FreeWorld(Exploration):
     def restart(self, world: World) -> World:
         """Every floor is the moment of the start (D30)."""
         floors = tuple(
-            (who, self.rules.floor_after(floor, world.now)) for who, floor in world.floors
+            (who, self.rules.floor_after(floor, world.now))
+            for who, floor in world.floors
         )
         return world._replace(records=(), floors=floors, now=world.now + 1)
 
@@ -620,10 +671,15 @@ class FreeWorld(Exploration):
         if "forget" in able:
             for key, kept in world.records:
                 if kept.state is not State.IN_PROGRESS:
-                    floor = self.rules.floor_after(value(world.floors, key[0]), kept.timestamp)
-                    yield "forget", self.spend(world, "forget")._replace(
-                        records=drop(world.records, key),
-                        floors=put(world.floors, key[0], floor),
+                    floor = self.rules.floor_after(
+                        value(world.floors, key[0]), kept.timestamp
+                    )
+                    yield (
+                        "forget",
+                        self.spend(world, "forget")._replace(
+                            records=drop(world.records, key),
+                            floors=put(world.floors, key[0], floor),
+                        ),
                     )
 
     def wrong(self, before: World, label: str, world: World) -> str:
@@ -678,7 +734,9 @@ def explore(exploration: Exploration, most: int = 200_000) -> Explored:
             came[after] = (world, label)
             broken = exploration.wrong(world, label, after)
             if broken or len(came) > most:
-                return Explored(len(came), broken or "too many states", _trace(came, after))
+                return Explored(
+                    len(came), broken or "too many states", _trace(came, after)
+                )
             open_worlds.append(after)
     stuck = _stuck(exploration, came, back)
     if stuck is not None:
@@ -707,7 +765,9 @@ def _stuck(
     return None
 
 
-def _trace(came: dict[World, tuple[World, str] | None], world: World) -> tuple[str, ...]:
+def _trace(
+    came: dict[World, tuple[World, str] | None], world: World
+) -> tuple[str, ...]:
     labels: list[str] = []
     step = came[world]
     while step is not None:

@@ -61,7 +61,12 @@ class Caller:
         return START + self.clock.seconds()
 
     def request(
-        self, call: int | str, params: str = "[1]", *, timestamp: float | None = None, method: Any = PAY
+        self,
+        call: int | str,
+        params: str = "[1]",
+        *,
+        timestamp: float | None = None,
+        method: Any = PAY,
     ) -> Request:
         """
         @param call: the seq, or without a session the id.

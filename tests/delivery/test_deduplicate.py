@@ -77,7 +77,8 @@ class DeduplicationTestCase(SynchronousTestCase):
 
     def failed(self, answer: Deferred[bytes]) -> RPCError:
         """How it failed."""
-        return self.failureResultOf(answer, RPCError).value
+        error: RPCError = self.failureResultOf(answer, RPCError).value
+        return error
 
 
 class RunningTests(DeduplicationTestCase):
@@ -92,7 +93,9 @@ class RunningTests(DeduplicationTestCase):
         answers = [self.later() for _ in range(10)]
         self.assertEqual(len(self.ran), 1)
         self.running[0].callback(b'"ok"')
-        self.assertEqual([self.successResultOf(each) for each in answers], [b'"ok"'] * 10)
+        self.assertEqual(
+            [self.successResultOf(each) for each in answers], [b'"ok"'] * 10
+        )
         self.assertEqual(len(self.ran), 1)
 
     def test_joins_from_another_connection(self) -> None:
@@ -151,7 +154,7 @@ class RunningTests(DeduplicationTestCase):
         """
         seen: list[RPCError] = []
 
-        def run_it(request: Request) -> Answer:
+        def run_it(_: Request) -> Answer:
             seen.append(self.assertRaises(RPCError, self.ask))
             return b"1"
 
@@ -443,7 +446,9 @@ class FullTests(DeduplicationTestCase):
         Whatever is answered, the bytes counted stay within the cap.
         """
         self.use(MemoryStore(total_bytes=64 * KIB, window=1000))
-        self.answers = [b"x" * size for size in (10, 30_000, 70_000, 30_000, 60_000, 20)]
+        self.answers = [
+            b"x" * size for size in (10, 30_000, 70_000, 30_000, 60_000, 20)
+        ]
         for seq in range(1, 7):
             self.ask(seq)
             self.assertLessEqual(self.store.bytes, 64 * KIB)
@@ -497,7 +502,9 @@ class SessionlessTests(DeduplicationTestCase):
         self.caller = self.connect(plain=True)
         second = self.later("a")
         self.running[0].callback(b"8")
-        self.assertEqual([self.successResultOf(each) for each in (first, second)], [b"8"] * 2)
+        self.assertEqual(
+            [self.successResultOf(each) for each in (first, second)], [b"8"] * 2
+        )
         self.assertEqual(len(self.ran), 1)
 
     def test_other_parameters(self) -> None:

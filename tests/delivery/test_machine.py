@@ -8,7 +8,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -86,7 +91,7 @@ class Deduplicating(RuleBasedStateMachine):
 
     def call(self, request: Request) -> Call:
         """Which call a request is an attempt of."""
-        session = request.origin.session  # type: ignore[attr-defined]
+        session = request.origin.session
         if session is None:
             return request.origin.principal, "", request.id
         return request.origin.principal, session.id, request.seq
@@ -251,8 +256,8 @@ class Deduplicating(RuleBasedStateMachine):
             self.results[call] = Code.ABORTED
             run.errback(RPCError(Code.ABORTED, "no"))
         else:
-            self.results[call] = self.result(call)
-            run.callback(self.results[call])
+            result = self.results[call] = self.result(call)
+            run.callback(result)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 60.0]))
     def pass_time(self, seconds: float) -> None:
@@ -299,8 +304,12 @@ class Deduplicating(RuleBasedStateMachine):
     @invariant()
     def floors_never_fall(self) -> None:
         """I7."""
-        floors = {session.id: float(session.floor) for session in self.store.sessions.values()}
-        floors |= {ledger.principal: ledger.floor for ledger in self.store.ledgers.values()}
+        floors = {
+            session.id: float(session.floor) for session in self.store.sessions.values()
+        }
+        floors |= {
+            ledger.principal: ledger.floor for ledger in self.store.ledgers.values()
+        }
         for name, floor in floors.items():
             assert floor >= self.floors.get(name, floor), "I7: a floor fell"
         self.floors = floors
@@ -312,9 +321,12 @@ class Deduplicating(RuleBasedStateMachine):
         assert store.bytes <= store.total_bytes
         assert len(store.sessions) <= 3
         total = SESSION_SIZE * len(store.sessions)
-        for holder in (*store.sessions.values(), *store.ledgers.values()):
+        holders: list[Any] = [*store.sessions.values(), *store.ledgers.values()]
+        for holder in holders:
             size = sum(record.size for record in holder.records.values())
-            running = [r for r in holder.records.values() if r.state is State.IN_PROGRESS]
+            running = [
+                r for r in holder.records.values() if r.state is State.IN_PROGRESS
+            ]
             assert holder.bytes == size
             assert holder.running == len(running)
             assert all(len(record.run) <= 3 for record in running)
@@ -348,7 +360,7 @@ class MachineTests(SynchronousTestCase):
         run_state_machine_as_test(
             Deduplicating,
             settings=settings(
-                max_examples=150,
+                max_examples=300,
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

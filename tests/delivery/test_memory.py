@@ -64,12 +64,14 @@ class StoreTestCase(SynchronousTestCase):
     def counted(self, store: MemoryStore) -> None:
         """The store knows how much it holds."""
         total = SESSION_SIZE * len(store.sessions)
-        holders = [*store.sessions.values(), *store.ledgers.values()]
+        holders: list[Any] = [*store.sessions.values(), *store.ledgers.values()]
         for holder in holders:
             size = sum(record.size for record in holder.records.values())
             self.assertEqual(holder.bytes, size)
             total += size
-            running = [r for r in holder.records.values() if r.state is State.IN_PROGRESS]
+            running = [
+                r for r in holder.records.values() if r.state is State.IN_PROGRESS
+            ]
             self.assertEqual(holder.running, len(running))
         self.assertEqual(store.bytes, total)
 
@@ -386,7 +388,9 @@ class EvictionTests(StoreTestCase):
         session, _ = store.attach("ada", None)
         for seq in range(1, 30):
             self.done(store, session, seq, 1000)
-            self.assertLessEqual(session.bytes, 10_000 + RECORD_SIZE * len(session.records))
+            self.assertLessEqual(
+                session.bytes, 10_000 + RECORD_SIZE * len(session.records)
+            )
         states = [record.state for record in session.records.values()]
         self.assertEqual(len(states), 29)
         kept = states.count(State.DONE)
@@ -419,7 +423,9 @@ class EvictionTests(StoreTestCase):
         """
         What runs is never evicted, by whatever pressure.
         """
-        store = MemoryStore(total_bytes=SMALL, session_bytes=SMALL, principal_bytes=5_000)
+        store = MemoryStore(
+            total_bytes=SMALL, session_bytes=SMALL, principal_bytes=5_000
+        )
         session, _ = store.attach("ada", None)
         ledger = store.ledger("ada")
         records = [self.begin(store, session, 1), self.begin(store, ledger, "r")]
@@ -489,7 +495,9 @@ class EvictionTests(StoreTestCase):
         Full with the answers of one principal, the store has room for its next
         call: its oldest session's answers go, then its records without one.
         """
-        store = MemoryStore(total_bytes=SMALL, session_bytes=SMALL, principal_bytes=SMALL)
+        store = MemoryStore(
+            total_bytes=SMALL, session_bytes=SMALL, principal_bytes=SMALL
+        )
         sessions = [store.attach("ada", None)[0] for _ in range(2)]
         ledger = store.ledger("ada")
         self.done(store, ledger, "a", 20_000, timestamp=1.0)
@@ -709,6 +717,8 @@ class QuestionTests(StoreTestCase):
             f"{mine}:" + "1" * 17,
             f"{mine}:" + "1" * 5000,
         ]
-        errors = [self.refused(Code.SESSION_UNKNOWN, self.state, each) for each in strange]
+        errors = [
+            self.refused(Code.SESSION_UNKNOWN, self.state, each) for each in strange
+        ]
         told = {(error.message, error.executed) for error in errors}
         self.assertEqual(told, {("SESSION_UNKNOWN: no such session", "unknown")})

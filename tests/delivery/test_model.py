@@ -20,7 +20,6 @@ from tests.delivery.exploring import (
 from twisted_rpc.delivery.table import State, Verdict, judge_session, judge_sessionless
 
 
-
 class SpecificationTests(SynchronousTestCase):
     """
     I1 to I8 and I15 to I17 hold in every state.
@@ -42,7 +41,9 @@ class SpecificationTests(SynchronousTestCase):
         """
         Two calls, the second of which releases the first, over a restart.
         """
-        self.holds(SessionWorld, 10_000, durable=False, crashes=1, evicts=1, second=True)
+        self.holds(
+            SessionWorld, 10_000, durable=False, crashes=1, evicts=1, second=True
+        )
 
     def test_acks_and_the_end_of_a_session(self) -> None:
         """
@@ -62,7 +63,13 @@ class SpecificationTests(SynchronousTestCase):
         Any attempt may be refused under overload.
         """
         self.holds(
-            SessionWorld, 500, overload=True, crashes=1, leases=1, replicas=2, attempts=3
+            SessionWorld,
+            500,
+            overload=True,
+            crashes=1,
+            leases=1,
+            replicas=2,
+            attempts=3,
         )
 
     def test_replicas(self) -> None:
@@ -140,7 +147,9 @@ class MutantTests(SynchronousTestCase):
     What each decision is for: without it, an invariant is broken.
     """
 
-    def dies(self, invariant: str, world: type[Exploration], rules: Any, **options: Any) -> None:
+    def dies(
+        self, invariant: str, world: type[Exploration], rules: Any, **options: Any
+    ) -> None:
         """C{invariant} is broken by these rules, and by no others."""
         scenario = Scenario(**options)
         self.assertEqual(explore(world(scenario)).broken, "")
@@ -243,7 +252,13 @@ class MutantTests(SynchronousTestCase):
         """
         rules = {"may_complete": staticmethod(lambda state, mine, fence: True)}
         self.dies(
-            "I3", SessionWorld, rules, delivery="idempotent", replicas=2, leases=1, attempts=3
+            "I3",
+            SessionWorld,
+            rules,
+            delivery="idempotent",
+            replicas=2,
+            leases=1,
+            attempts=3,
         )
 
     def test_no_floor(self) -> None:
@@ -268,7 +283,9 @@ class MutantTests(SynchronousTestCase):
         def judge(**known: Any) -> Verdict:
             return judge_sessionless(**{**known, "floor": known["floor"] - 1})
 
-        self.dies("I1", FreeWorld, {"judge_sessionless": staticmethod(judge)}, forgets=1)
+        self.dies(
+            "I1", FreeWorld, {"judge_sessionless": staticmethod(judge)}, forgets=1
+        )
 
     def test_floor_before_record(self) -> None:
         """

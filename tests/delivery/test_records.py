@@ -24,7 +24,8 @@ from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, NotFound, RPCError
 
 PARAMS = st.lists(
-    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()), max_size=30
+    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()),
+    max_size=30,
 )
 
 
@@ -103,7 +104,7 @@ class OutcomeTests(SynchronousTestCase):
 
         try:
             try:
-                raise ValueError("inner")
+                raise ValueError("inner")  # noqa: TRY301 - the error is what is tested
             except ValueError as cause:
                 raise Mine(
                     message="no such account",
@@ -120,7 +121,15 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsNone(kept.__traceback__)
         self.assertIsNone(kept.__cause__)
         self.assertIsNone(kept.__context__)
-        names = ("code", "message", "executed", "retry_after", "error_id", "type", "data")
+        names = (
+            "code",
+            "message",
+            "executed",
+            "retry_after",
+            "error_id",
+            "type",
+            "data",
+        )
         for name in names:
             self.assertEqual(getattr(kept, name), getattr(error, name), name)
 

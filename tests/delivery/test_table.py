@@ -89,7 +89,14 @@ WITHOUT_ONE: list[Row] = [
 def cases() -> Iterator[Case]:
     """Every combination of small values."""
     everything = product(
-        (True, False), range(1, 7), range(4), (1, 2), State, (True, False), DELIVERIES, Owner
+        (True, False),
+        range(1, 7),
+        range(4),
+        (1, 2),
+        State,
+        (True, False),
+        DELIVERIES,
+        Owner,
     )
     return (Case(*each) for each in everything)
 
@@ -109,7 +116,9 @@ class TableTests(SynchronousTestCase):
         A request of a session is judged by the first row that applies.
         """
         for case in cases():
-            self.assertIs(judge_session(**case._asdict()), first(OF_A_SESSION, case), case)
+            self.assertIs(
+                judge_session(**case._asdict()), first(OF_A_SESSION, case), case
+            )
 
     def test_sessionless(self) -> None:
         """
@@ -195,7 +204,12 @@ class FastPathTests(SynchronousTestCase):
         store = MemoryStore(window=case.window)
         caller = Caller(store)
         ran: list[Any] = []
-        respond = deduplicating(store)(lambda request: ran.append(request) or b"1")
+
+        def run(request: Any) -> bytes:
+            ran.append(request)
+            return b"1"
+
+        respond = deduplicating(store)(run)
         session = caller.session
         assert session is not None
         session.floor = case.floor
@@ -210,7 +224,9 @@ class FastPathTests(SynchronousTestCase):
             answer = respond(request)
         except RPCError as error:
             self.assertEqual(ran, [])
-            return next(verdict for verdict, code in SHOWN.items() if code is error.code)
+            return next(
+                verdict for verdict, code in SHOWN.items() if code is error.code
+            )
         self.assertEqual(answer, b"1" if ran else b"0")
         return Verdict.RUN if ran else Verdict.REPLAY
 

@@ -189,7 +189,13 @@ class InvalidTests(SynchronousTestCase):
         words = ("message", "package", "interface")
         hints = [self.said_of(f"struct S {{ {word} x; }}")[0][1] for word in types]
         hints += [self.said_of(f"{word} X {{ }}")[0][1] for word in words]
-        meant = ("map<string, any>", "string", "float", "bool", "int64")
+        meant: tuple[str, ...] = (
+            "map<string, any>",
+            "string",
+            "float",
+            "bool",
+            "int64",
+        )
         meant += ("struct", "namespace", "service")
         self.assertEqual(hints, [f"did you mean '{word}'?" for word in meant])
 

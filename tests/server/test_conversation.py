@@ -131,7 +131,10 @@ class PlainTests(ConversationTestCase):
         """
         peer = self.talk.connect()
         for message, said in (
-            ({**self.talk.request("1", "add", []), "service": "No"}, "Service not found: No"),
+            (
+                {**self.talk.request("1", "add", []), "service": "No"},
+                "Service not found: No",
+            ),
             (
                 self.talk.request("2", "add", [1]),
                 "Parameter validation failed: Parameter count mismatch: got 1, expected 2",
@@ -141,9 +144,18 @@ class PlainTests(ConversationTestCase):
                 {**self.talk.request("4", "add", [1, 2]), "service": "$rpc"},
                 "Service not found: $rpc",
             ),
-            ({**self.talk.request("5", "add", [1, 2]), "ext": {}}, "Invalid request: ext before hello"),
-            (self.talk.request("$6", "add", [1, 2]), "Invalid request: ids that begin with $ are reserved"),
-            (self.talk.request("7", "add", {}), "Invalid request: params must be an array"),
+            (
+                {**self.talk.request("5", "add", [1, 2]), "ext": {}},
+                "Invalid request: ext before hello",
+            ),
+            (
+                self.talk.request("$6", "add", [1, 2]),
+                "Invalid request: ids that begin with $ are reserved",
+            ),
+            (
+                self.talk.request("7", "add", {}),
+                "Invalid request: params must be an array",
+            ),
         ):
             (answer,) = self.talk.say(peer, message)
             self.assertEqual(answer["error"], said)
@@ -164,12 +176,18 @@ class PlainTests(ConversationTestCase):
         W10: nothing is started before the answer to the one before it.
         """
         peer = self.talk.connect()
-        messages = [self.talk.request("a", "slow", [1]), self.talk.request("b", "add", [1, 2])]
+        messages = [
+            self.talk.request("a", "slow", [1]),
+            self.talk.request("b", "add", [1, 2]),
+        ]
         self.assertEqual(self.talk.say(peer, *messages), [])
         self.assertEqual(self.work.runs, 1)
         self.work.started[0].callback(7)
         self.talk.pump()
-        self.assertEqual([(each["request_id"], each["result"]) for each in peer.frames], [("a", 7), ("b", 3)])
+        self.assertEqual(
+            [(each["request_id"], each["result"]) for each in peer.frames],
+            [("a", 7), ("b", 3)],
+        )
 
     def test_repeated_call(self) -> None:
         """
@@ -201,9 +219,14 @@ class PlainTests(ConversationTestCase):
         D30: a call dated before the server started may have run.
         """
         peer = self.talk.connect()
-        old = {**self.talk.request("a", "add", [1, 2]), "timestamp": self.talk.clock.seconds() - 100}
+        old = {
+            **self.talk.request("a", "add", [1, 2]),
+            "timestamp": self.talk.clock.seconds() - 100,
+        }
         (answer,) = self.talk.say(peer, old)
-        self.assertIn("STALE_REQUEST: this call may have run; its record is gone", answer["error"])
+        self.assertIn(
+            "STALE_REQUEST: this call may have run; its record is gone", answer["error"]
+        )
         self.assertIn("100 s behind", answer["error"])
 
     def test_from_the_future(self) -> None:
@@ -211,7 +234,10 @@ class PlainTests(ConversationTestCase):
         D32: a timestamp far ahead is refused.
         """
         peer = self.talk.connect()
-        message = {**self.talk.request("a", "add", [1, 2]), "timestamp": self.talk.clock.seconds() + 301}
+        message = {
+            **self.talk.request("a", "add", [1, 2]),
+            "timestamp": self.talk.clock.seconds() + 301,
+        }
         (answer,) = self.talk.say(peer, message)
         self.assertIn("ahead of the server's clock", answer["error"])
 
@@ -220,9 +246,15 @@ class PlainTests(ConversationTestCase):
         A call that takes too long is answered, and the next may start.
         """
         peer = self.talk.connect()
-        self.talk.say(peer, self.talk.request("a", "hurry", []), self.talk.request("b", "add", [1, 2]))
+        self.talk.say(
+            peer,
+            self.talk.request("a", "hurry", []),
+            self.talk.request("b", "add", [1, 2]),
+        )
         self.talk.advance(2.5)
-        self.assertEqual(peer.frames[0]["error"], "DEADLINE_EXCEEDED: still running after 2000 ms")
+        self.assertEqual(
+            peer.frames[0]["error"], "DEADLINE_EXCEEDED: still running after 2000 ms"
+        )
         self.assertEqual(peer.frames[1]["result"], 3)
         self.assertEqual(self.work.cancelled, 1)
 
@@ -248,7 +280,13 @@ class IllegalTests(ConversationTestCase):
         """
         Without an id the answer has the id "unknown", and the connection closes.
         """
-        for frame in (b"[]", b"nonsense", b'{"method":3}', b"\xff\xfe", b'{"request_id":"\\ud800"}'):
+        for frame in (
+            b"[]",
+            b"nonsense",
+            b'{"method":3}',
+            b"\xff\xfe",
+            b'{"request_id":"\\ud800"}',
+        ):
             peer = self.talk.connect()
             (answer,) = self.talk.say(peer, frame)
             self.assertEqual(answer["request_id"], "unknown")
@@ -263,7 +301,10 @@ class IllegalTests(ConversationTestCase):
         for frame in (
             b'{"request_id":"a","method":"add","params":[NaN],"timestamp":1}',
             b'{"method":"add","request_id":"a","params":[NaN],"timestamp":1}',
-            b'{"request_id":"a","method":"add","params":' + b"[" * 3000 + b"]" * 3000 + b"}",
+            b'{"request_id":"a","method":"add","params":'
+            + b"[" * 3000
+            + b"]" * 3000
+            + b"}",
             b'{"request_id":"a","params":[]}',
         ):
             (answer,) = self.talk.say(self.talk.connect(), frame)
@@ -278,7 +319,9 @@ class IllegalTests(ConversationTestCase):
         self.talk.pump()
         (answer,) = peer.frames
         self.assertEqual(answer["request_id"], "unknown")
-        self.assertEqual(answer["error"], "frame of 5000000 bytes exceeds the limit of 4194304 bytes")
+        self.assertEqual(
+            answer["error"], "frame of 5000000 bytes exceeds the limit of 4194304 bytes"
+        )
         self.talk.advance(2)
         self.assertTrue(peer.lost)
 
@@ -316,7 +359,9 @@ class HelloTests(ConversationTestCase):
         result = answer["result"]
         self.assertEqual(result["version"], 1)
         self.assertEqual(result["guarantee"]["store"], "memory")
-        self.assertEqual(result["guarantee"]["classes"], ["readonly", "idempotent", "once"])
+        self.assertEqual(
+            result["guarantee"]["classes"], ["readonly", "idempotent", "once"]
+        )
         self.assertEqual(result["ping"], 10000)
         self.assertEqual(list(result["schema"]), ["Work"])
         self.assertFalse(result["resumed"])
@@ -327,13 +372,17 @@ class HelloTests(ConversationTestCase):
         A session goes on over another connection, and its answers with it.
         """
         peer, session = self.talk.extended()
-        message = self.talk.request(f"{session}:1", "add", [5, 3], ext={"timeout": 1000, "ack": 1})
+        message = self.talk.request(
+            f"{session}:1", "add", [5, 3], ext={"timeout": 1000, "ack": 1}
+        )
         self.talk.say(peer, message)
         peer.transport.abortConnection()
         self.talk.pump()
         again = self.talk.connect()
         self.assertTrue(self.talk.hello(again, session=session)["result"]["resumed"])
-        (answer,) = self.talk.say(again, {**message, "ext": {"timeout": 900, "attempt": 2, "ack": 1}})
+        (answer,) = self.talk.say(
+            again, {**message, "ext": {"timeout": 900, "attempt": 2, "ack": 1}}
+        )
         self.assertEqual(answer["result"], 8)
         self.assertEqual(answer["ext"], {"replayed": True})
         self.assertEqual(self.work.runs, 1)
@@ -350,7 +399,10 @@ class HelloTests(ConversationTestCase):
         """
         A hello that cannot be answered is refused with ext, and then it closes.
         """
-        for params, code in (({"versions": [2]}, "UNIMPLEMENTED"), ({"versions": []}, "INVALID_ARGUMENT")):
+        for params, code in (
+            ({"versions": [2]}, "UNIMPLEMENTED"),
+            ({"versions": []}, "INVALID_ARGUMENT"),
+        ):
             peer = self.talk.connect()
             self.assertEqual(self.code(self.talk.hello(peer, **params)), (code, "no"))
             self.talk.advance(2)
@@ -361,12 +413,18 @@ class HelloTests(ConversationTestCase):
         W15: a second hello, or a late one, changes nothing else.
         """
         peer, session = self.talk.extended()
-        self.assertEqual(self.code(self.talk.hello(peer)), ("FAILED_PRECONDITION", "no"))
-        (answer,) = self.talk.say(peer, self.talk.request(f"{session}:1", "add", [1, 2], ext={}))
+        self.assertEqual(
+            self.code(self.talk.hello(peer)), ("FAILED_PRECONDITION", "no")
+        )
+        (answer,) = self.talk.say(
+            peer, self.talk.request(f"{session}:1", "add", [1, 2], ext={})
+        )
         self.assertEqual(answer["result"], 3)
         plain = self.talk.connect()
         self.talk.say(plain, self.talk.request("a", "add", [1, 2]))
-        self.assertEqual(self.code(self.talk.hello(plain)), ("FAILED_PRECONDITION", "no"))
+        self.assertEqual(
+            self.code(self.talk.hello(plain)), ("FAILED_PRECONDITION", "no")
+        )
 
 
 class ExtendedTests(ConversationTestCase):
@@ -385,7 +443,9 @@ class ExtendedTests(ConversationTestCase):
         """
         @return: the answer, or C{None} if none has come.
         """
-        message = self.talk.request(f"{self.session}:{seq}", method, list(params), ext=ext)
+        message = self.talk.request(
+            f"{self.session}:{seq}", method, list(params), ext=ext
+        )
         answers = self.talk.say(self.peer, message)
         return answers[0] if answers else None
 
@@ -397,7 +457,9 @@ class ExtendedTests(ConversationTestCase):
             {"request_id": f"{self.session}:1", "result": 8, "error": None},
             {
                 name: value
-                for name, value in self.call(1, "add", 5, 3, timeout=1000, ack=1).items()
+                for name, value in self.call(
+                    1, "add", 5, 3, timeout=1000, ack=1
+                ).items()
                 if name != "timestamp"
             },
         )
@@ -407,17 +469,30 @@ class ExtendedTests(ConversationTestCase):
         W19: ids are of the session and of one form.
         """
         for seq in ("0", "01", "x", "", "+1", "9" * 17, "9007199254740992"):
-            self.assertEqual(self.code(self.call(seq, "add", 1, 2)), ("INVALID_ARGUMENT", "no"), seq)
-        message = self.talk.request("f" * 32 + ":1", "add", [1, 2], ext={"timeout": 5, "ack": 1})
-        self.assertEqual(self.code(self.talk.say(self.peer, message)[0]), ("SESSION_UNKNOWN", "unknown"))
+            self.assertEqual(
+                self.code(self.call(seq, "add", 1, 2)), ("INVALID_ARGUMENT", "no"), seq
+            )
+        message = self.talk.request(
+            "f" * 32 + ":1", "add", [1, 2], ext={"timeout": 5, "ack": 1}
+        )
+        self.assertEqual(
+            self.code(self.talk.say(self.peer, message)[0]),
+            ("SESSION_UNKNOWN", "unknown"),
+        )
 
     def test_strict(self) -> None:
         """
         W8: on an extended connection nothing is coerced.
         """
-        self.assertEqual(self.code(self.call(1, "add", "5", 3)), ("INVALID_ARGUMENT", "no"))
-        self.assertEqual(self.code(self.call(2, "add", 2.0, 3)), ("INVALID_ARGUMENT", "no"))
-        self.assertEqual(self.code(self.call(3, "add", True, 3)), ("INVALID_ARGUMENT", "no"))
+        self.assertEqual(
+            self.code(self.call(1, "add", "5", 3)), ("INVALID_ARGUMENT", "no")
+        )
+        self.assertEqual(
+            self.code(self.call(2, "add", 2.0, 3)), ("INVALID_ARGUMENT", "no")
+        )
+        self.assertEqual(
+            self.code(self.call(3, "add", True, 3)), ("INVALID_ARGUMENT", "no")
+        )
 
     def test_acknowledged(self) -> None:
         """
@@ -425,9 +500,14 @@ class ExtendedTests(ConversationTestCase):
         """
         self.call(1, "add", 1, 2, timeout=1000, ack=1)
         self.call(2, "add", 1, 2, timeout=1000, ack=2)
-        self.assertEqual(self.code(self.call(1, "add", 1, 2, timeout=1000, ack=2)), ("STALE_REQUEST", "unknown"))
+        self.assertEqual(
+            self.code(self.call(1, "add", 1, 2, timeout=1000, ack=2)),
+            ("STALE_REQUEST", "unknown"),
+        )
         self.assertIsNone(self.talk.control(self.peer, "ack", 3)["error"])
-        self.assertEqual(self.code(self.call(2, "add", 1, 2)), ("STALE_REQUEST", "unknown"))
+        self.assertEqual(
+            self.code(self.call(2, "add", 1, 2)), ("STALE_REQUEST", "unknown")
+        )
 
     def test_window(self) -> None:
         """
@@ -443,7 +523,10 @@ class ExtendedTests(ConversationTestCase):
         on the server, under an id.
         """
         answer = self.call(1, "fail", "rpc")
-        self.assertEqual((self.code(answer), answer["error"]), (("NOT_FOUND", "yes"), "no such thing"))
+        self.assertEqual(
+            (self.code(answer), answer["error"]),
+            (("NOT_FOUND", "yes"), "no such thing"),
+        )
         again = self.call(1, "fail", "rpc")
         self.assertTrue(again["ext"]["replayed"])
         self.assertEqual(again["error"], answer["error"])
@@ -464,7 +547,9 @@ class ExtendedTests(ConversationTestCase):
         """
         What must be understood and is not refuses the call; the rest is ignored.
         """
-        answer = self.call(1, "add", 1, 2, crit=["acme.priority"], **{"acme.priority": 9})
+        answer = self.call(
+            1, "add", 1, 2, crit=["acme.priority"], **{"acme.priority": 9}
+        )
         self.assertEqual(self.code(answer), ("UNIMPLEMENTED", "no"))
         self.assertEqual(self.call(1, "add", 1, 2, **{"acme.priority": 9})["result"], 3)
 
@@ -474,7 +559,10 @@ class ExtendedTests(ConversationTestCase):
         """
         self.assertEqual(self.call(1, "add", 1, 2, meta={"a.b": "c"})["result"], 3)
         for meta in ({"Big": "x"}, {"a": "x" * 9000}, {f"a{n}": "" for n in range(65)}):
-            self.assertEqual(self.code(self.call(2, "add", 1, 2, meta=meta)), ("INVALID_ARGUMENT", "no"))
+            self.assertEqual(
+                self.code(self.call(2, "add", 1, 2, meta=meta)),
+                ("INVALID_ARGUMENT", "no"),
+            )
 
     def test_oneway(self) -> None:
         """
@@ -491,7 +579,9 @@ class ExtendedTests(ConversationTestCase):
         answer = self.call(1, "count", credit=1)
         self.assertEqual(self.code(answer), ("UNIMPLEMENTED", "no"))
         self.assertIn("streams", answer["error"])
-        self.assertEqual(self.code(self.call(2, "add", 1, 2, stream=True)), ("UNIMPLEMENTED", "no"))
+        self.assertEqual(
+            self.code(self.call(2, "add", 1, 2, stream=True)), ("UNIMPLEMENTED", "no")
+        )
         self.assertEqual(self.code(self.call(3, "count")), ("UNIMPLEMENTED", "no"))
 
     def test_cancel(self) -> None:
@@ -503,7 +593,10 @@ class ExtendedTests(ConversationTestCase):
         self.assertIsNone(self.call(1, "slow", 1))
         answer = self.talk.control(self.peer, "cancel", f"{self.session}:1")
         self.assertEqual(answer["result"], {"state": "cancelled"})
-        self.assertEqual([self.code(each) for each in self.peer.frames[1:3]], [("CANCELLED", "unknown")] * 2)
+        self.assertEqual(
+            [self.code(each) for each in self.peer.frames[1:3]],
+            [("CANCELLED", "unknown")] * 2,
+        )
         self.assertEqual(self.work.cancelled, 1)
         self.assertEqual(self.code(self.call(1, "slow", 1)), ("CANCELLED", "yes"))
         answer = self.talk.control(self.peer, "cancel", f"{self.session}:9")
@@ -529,7 +622,9 @@ class ExtendedTests(ConversationTestCase):
         self.talk.advance(0.5, step=0.025)
         self.assertEqual(len(self.peer.frames), 1)
         self.talk.advance(0.05, step=0.025)
-        self.assertEqual(self.code(self.peer.frames[1]), ("DEADLINE_EXCEEDED", "unknown"))
+        self.assertEqual(
+            self.code(self.peer.frames[1]), ("DEADLINE_EXCEEDED", "unknown")
+        )
 
     def test_controls(self) -> None:
         """
@@ -538,19 +633,36 @@ class ExtendedTests(ConversationTestCase):
         talk, peer = self.talk, self.peer
         self.assertIsNone(talk.control(peer, "ping")["error"])
         self.assertEqual(talk.control(peer, "health")["result"], {"status": "SERVING"})
-        self.assertEqual(talk.control(peer, "health", "Work")["result"], {"status": "SERVING"})
+        self.assertEqual(
+            talk.control(peer, "health", "Work")["result"], {"status": "SERVING"}
+        )
         self.assertEqual(talk.control(peer, "health", "No")["ext"]["code"], "NOT_FOUND")
-        self.assertEqual(list(talk.control(peer, "reflect")["result"]["services"]), ["Work"])
-        self.assertIn("service Work", talk.control(peer, "reflect", "Work")["result"]["idl"])
-        self.assertEqual(talk.control(peer, "reflect", "No")["ext"]["code"], "NOT_FOUND")
+        self.assertEqual(
+            list(talk.control(peer, "reflect")["result"]["services"]), ["Work"]
+        )
+        self.assertIn(
+            "service Work", talk.control(peer, "reflect", "Work")["result"]["idl"]
+        )
+        self.assertEqual(
+            talk.control(peer, "reflect", "No")["ext"]["code"], "NOT_FOUND"
+        )
         self.assertIsNone(talk.control(peer, "credit", "x", 1, ext={"oneway": True}))
         self.assertEqual(talk.control(peer, "nothing")["ext"]["code"], "UNIMPLEMENTED")
-        for method, params in (("ping", [1]), ("cancel", []), ("ack", ["x"]), ("resolve", [3]), ("health", [1])):
-            self.assertEqual(talk.control(peer, method, *params)["ext"]["code"], "INVALID_ARGUMENT")
+        for method, params in (
+            ("ping", [1]),
+            ("cancel", []),
+            ("ack", ["x"]),
+            ("resolve", [3]),
+            ("health", [1]),
+        ):
+            self.assertEqual(
+                talk.control(peer, method, *params)["ext"]["code"], "INVALID_ARGUMENT"
+            )
         (answer,) = talk.say(peer, {**talk.request("x", "ping", []), "service": "$rpc"})
         self.assertEqual(self.code(answer), ("INVALID_ARGUMENT", "no"))
         (answer,) = talk.say(
-            peer, b'{"request_id":"$2","service":"$rpc","method":"ping","params":[1e999],"timestamp":1}'
+            peer,
+            b'{"request_id":"$2","service":"$rpc","method":"ping","params":[1e999],"timestamp":1}',
         )
         self.assertEqual(self.code(answer), ("INVALID_ARGUMENT", "no"))
 
@@ -563,9 +675,14 @@ class ExtendedTests(ConversationTestCase):
         self.call(3, "fail", "rpc")
 
         def found(seq: int) -> Any:
-            return self.talk.control(self.peer, "resolve", f"{self.session}:{seq}")["result"]
+            return self.talk.control(self.peer, "resolve", f"{self.session}:{seq}")[
+                "result"
+            ]
 
-        self.assertEqual(found(1), {"state": "DONE", "reply": {"result": 8, "error": None, "ext": {}}})
+        self.assertEqual(
+            found(1),
+            {"state": "DONE", "reply": {"result": 8, "error": None, "ext": {}}},
+        )
         self.assertEqual(found(2), {"state": "IN_PROGRESS"})
         self.assertEqual(found(3)["reply"]["ext"]["code"], "NOT_FOUND")
         self.assertEqual(found(4), {"state": "ABSENT"})
@@ -577,7 +694,9 @@ class ExtendedTests(ConversationTestCase):
         W4: an answer that the client would refuse becomes an error.
         """
         peer, session = self.talk.extended(limits={"max_frame": 2000})
-        (answer,) = self.talk.say(peer, self.talk.request(f"{session}:1", "text", [5000], ext={}))
+        (answer,) = self.talk.say(
+            peer, self.talk.request(f"{session}:1", "text", [5000], ext={})
+        )
         self.assertEqual(self.code(answer), ("RESOURCE_EXHAUSTED", "yes"))
         self.assertEqual(answer["ext"]["retry_after"], -1)
         self.assertIn("exceeds the limit of 2000 bytes", answer["error"])
@@ -590,7 +709,11 @@ class LimitTests(ConversationTestCase):
 
     options = {  # noqa: RUF012 - read only
         "limits": Limits(
-            max_inflight=2, max_connections=3, max_connections_per_address=2, idle=60, max_age=300
+            max_inflight=2,
+            max_connections=3,
+            max_connections_per_address=2,
+            idle=60,
+            max_age=300,
         ),
         "strict_json": True,
         "require_session": True,
@@ -604,7 +727,9 @@ class LimitTests(ConversationTestCase):
         """
         peer, session = self.talk.extended()
         messages = [
-            self.talk.request(f"{session}:{seq}", "slow", [1], ext={"timeout": 9000, "ack": 1})
+            self.talk.request(
+                f"{session}:{seq}", "slow", [1], ext={"timeout": 9000, "ack": 1}
+            )
             for seq in (1, 2, 3)
         ]
         (answer,) = self.talk.say(peer, *messages)
@@ -627,7 +752,9 @@ class LimitTests(ConversationTestCase):
         """
         peer = self.talk.connect()
         (answer,) = self.talk.say(peer, self.talk.request("a", "add", [1, 2]))
-        self.assertTrue(answer["error"].startswith("FAILED_PRECONDITION: Work.add needs a session"))
+        self.assertTrue(
+            answer["error"].startswith("FAILED_PRECONDITION: Work.add needs a session")
+        )
 
     def test_strict_json(self) -> None:
         """
@@ -646,7 +773,9 @@ class LimitTests(ConversationTestCase):
         Reflection can be switched off.
         """
         peer, _ = self.talk.extended()
-        self.assertEqual(self.code(self.talk.control(peer, "reflect")), ("UNIMPLEMENTED", "no"))
+        self.assertEqual(
+            self.code(self.talk.control(peer, "reflect")), ("UNIMPLEMENTED", "no")
+        )
 
     def test_idle(self) -> None:
         """
@@ -689,18 +818,32 @@ class LimitTests(ConversationTestCase):
         and answers repeated ones.
         """
         peer, session = self.talk.extended()
-        done = self.talk.request(f"{session}:1", "add", [5, 3], ext={"timeout": 9000, "ack": 1})
+        done = self.talk.request(
+            f"{session}:1", "add", [5, 3], ext={"timeout": 9000, "ack": 1}
+        )
         self.talk.say(peer, done)
-        self.talk.say(peer, self.talk.request(f"{session}:2", "slow", [1], ext={"timeout": 9000, "ack": 1}))
+        self.talk.say(
+            peer,
+            self.talk.request(
+                f"{session}:2", "slow", [1], ext={"timeout": 9000, "ack": 1}
+            ),
+        )
         plain = self.talk.connect()
         stopped = self.talk.server.stopService()
         self.talk.pump()
         self.assertEqual(peer.frames[-1]["result"]["reason"], "drain")
-        (answer,) = self.talk.say(peer, self.talk.request(f"{session}:3", "add", [5, 3], ext={"timeout": 9, "ack": 1}))
+        (answer,) = self.talk.say(
+            peer,
+            self.talk.request(
+                f"{session}:3", "add", [5, 3], ext={"timeout": 9, "ack": 1}
+            ),
+        )
         self.assertEqual(self.code(answer), ("UNAVAILABLE", "no"))
         (answer,) = self.talk.say(peer, done)
         self.assertEqual(answer["ext"], {"replayed": True})
-        self.assertEqual(self.talk.control(peer, "health")["result"], {"status": "DRAINING"})
+        self.assertEqual(
+            self.talk.control(peer, "health")["result"], {"status": "DRAINING"}
+        )
         self.work.started[0].callback(6)
         self.talk.pump()
         self.assertEqual(peer.frames[-1]["result"], 6)
@@ -714,7 +857,12 @@ class LimitTests(ConversationTestCase):
         A call that does not end is not waited for beyond the bound.
         """
         peer, session = self.talk.extended()
-        self.talk.say(peer, self.talk.request(f"{session}:1", "slow", [1], ext={"timeout": 90000, "ack": 1}))
+        self.talk.say(
+            peer,
+            self.talk.request(
+                f"{session}:1", "slow", [1], ext={"timeout": 90000, "ack": 1}
+            ),
+        )
         stopped = self.talk.server.stopService()
         self.talk.advance(4.5)
         self.assertNoResult(stopped)
@@ -774,15 +922,23 @@ class AuthenticationTests(SynchronousTestCase):
         The right token opens the connection.
         """
         peer, session = self.talk.extended(auth={"scheme": "bearer", "token": "good"})
-        (answer,) = self.talk.say(peer, self.talk.request(f"{session}:1", "add", [1, 2], ext={}))
+        (answer,) = self.talk.say(
+            peer, self.talk.request(f"{session}:1", "add", [1, 2], ext={})
+        )
         self.assertEqual(answer["result"], 3)
 
     def test_unknown(self) -> None:
         """
         No token, a wrong one, or a fault of the authenticator's: refused.
         """
-        for auth in (None, {"scheme": "bearer", "token": "bad"}, {"scheme": "bearer", "token": "broken"}):
-            answer = self.talk.hello(self.talk.connect(), **({"auth": auth} if auth else {}))
+        for auth in (
+            None,
+            {"scheme": "bearer", "token": "bad"},
+            {"scheme": "bearer", "token": "broken"},
+        ):
+            answer = self.talk.hello(
+                self.talk.connect(), **({"auth": auth} if auth else {})
+            )
             self.assertEqual(answer["ext"]["code"], "UNAUTHENTICATED")
             self.assertNotIn("fault", answer["error"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -791,7 +947,9 @@ class AuthenticationTests(SynchronousTestCase):
         """
         A plain peer has nothing to show.
         """
-        (answer,) = self.talk.say(self.talk.connect(), self.talk.request("a", "add", [1, 2]))
+        (answer,) = self.talk.say(
+            self.talk.connect(), self.talk.request("a", "add", [1, 2])
+        )
         self.assertEqual(answer["error"], "UNAUTHENTICATED: authentication is required")
 
     def test_later(self) -> None:
@@ -800,8 +958,13 @@ class AuthenticationTests(SynchronousTestCase):
         """
         peer = self.talk.connect()
         message = {
-            "request_id": "$hello", "service": "$rpc", "method": "hello", "timestamp": 1,
-            "params": [{"versions": [1], "auth": {"scheme": "bearer", "token": "later"}}],
+            "request_id": "$hello",
+            "service": "$rpc",
+            "method": "hello",
+            "timestamp": 1,
+            "params": [
+                {"versions": [1], "auth": {"scheme": "bearer", "token": "later"}}
+            ],
         }
         self.assertEqual(self.talk.say(peer, message), [])
         self.tokens.later[0].callback("ann")
@@ -814,8 +977,13 @@ class AuthenticationTests(SynchronousTestCase):
         """
         peer = self.talk.connect()
         message = {
-            "request_id": "$hello", "service": "$rpc", "method": "hello", "timestamp": 1,
-            "params": [{"versions": [1], "auth": {"scheme": "bearer", "token": "later"}}],
+            "request_id": "$hello",
+            "service": "$rpc",
+            "method": "hello",
+            "timestamp": 1,
+            "params": [
+                {"versions": [1], "auth": {"scheme": "bearer", "token": "later"}}
+            ],
         }
         (answer,) = self.talk.say(peer, message, self.talk.request("a", "add", [1, 2]))
         self.assertIn("wait for the answer to hello", answer["error"])

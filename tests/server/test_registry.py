@@ -128,19 +128,6 @@ class RegistryTests(SynchronousTestCase):
         self.assertIn("registered as 'Calculator' already", str(error))
         self.assertIn("calculator.idl:2:9", str(error))
 
-    def test_kept_name(self) -> None:
-        """
-        A name that the protocol uses itself is refused.
-        """
-        idl = load_idl_text('@name("$rpc") service Mine { void go() }')
-        error = self.assertRaises(
-            RegistrationError,
-            self.registry.register,
-            idl.IMine,
-            types.SimpleNamespace(go=lambda: None),
-        )
-        self.assertIn("'$rpc' is kept for the protocol", str(error))
-
     def test_faults(self) -> None:
         """
         What does not fit is not registered, and provides nothing.

@@ -5,6 +5,7 @@ Tests for what happens between a request and its answer, in a server.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from typing import Any
 
@@ -183,7 +184,9 @@ class RunningTests(SynchronousTestCase):
         self.pair.result(with_options(work, timeout=3.0, metadata={"a": "b"}).direct(1))
         (call,) = self.work.calls
         self.assertEqual((call.service, call.name, call.attempt), ("Work", "direct", 1))
-        self.assertEqual((call.principal, dict(call.metadata)), ("anonymous", {"a": "b"}))
+        self.assertEqual(
+            (call.principal, dict(call.metadata)), ("anonymous", {"a": "b"})
+        )
         self.assertTrue(2.9 < call.time_left <= 3.0)
         self.assertIn("127.0.0.1", call.peer)
         self.assertNotIn(call.id, repr(call))
@@ -209,7 +212,7 @@ class RunningTests(SynchronousTestCase):
         work = self.start()
         answer = work.awaited(1)
         self.pair.pump()
-        self.pair.server.factory.shared.dispatch._refuse  # noqa: B018, SLF001 - it is there
+        self.pair.server.factory.shared.dispatch._refuse  # noqa: B018 - it is there
         self.work.waiting[0].cancel()
         error = self.assertRaises(RPCError, self.pair.result, answer)
         self.assertEqual((error.code, error.executed), (Code.CANCELLED, "yes"))
@@ -220,7 +223,9 @@ class RunningTests(SynchronousTestCase):
         """
         work = self.start()
         error = self.assertRaises(idl.Broke, self.pair.result, work.direct(-5))
-        self.assertEqual((error.missing, error.executed, error.remote), (5, "yes", True))
+        self.assertEqual(
+            (error.missing, error.executed, error.remote), (5, "yes", True)
+        )
 
     def test_undeclared(self) -> None:
         """
@@ -236,7 +241,9 @@ class RunningTests(SynchronousTestCase):
         with capturedLogs() as events:
             for answer in (work.wrong(), work.raising("declared wrong")):
                 self.assertRaises(Internal, self.pair.result, answer)
-        said = [event["log_format"] for event in events if "IDL type" in event["log_format"]]
+        said = [
+            event["log_format"] for event in events if "IDL type" in event["log_format"]
+        ]
         self.assertEqual(len(said), 2)
 
     def test_debug_errors(self) -> None:
@@ -244,7 +251,10 @@ class RunningTests(SynchronousTestCase):
         Callers are told what was raised only where the server says so.
         """
         work = self.start(debug_errors=True)
-        for what, said in (("exit", "SystemExit: 3"), ("unprintable", "its text cannot be had")):
+        for what, said in (
+            ("exit", "SystemExit: 3"),
+            ("unprintable", "its text cannot be had"),
+        ):
             error = self.assertRaises(Internal, self.pair.result, work.raising(what))
             self.assertIn(said, error.message)
         self.flushLoggedErrors()
@@ -320,9 +330,14 @@ class RunningTests(SynchronousTestCase):
             self.pair.pump()
             self.work.waiting[0].errback(NotFound(message="x"))
             self.assertRaises(NotFound, self.pair.result, answer)
-        lines = [event for event in events if event.get("log_namespace") == "twisted_rpc.calls"]
+        lines = [
+            event
+            for event in events
+            if event.get("log_namespace") == "twisted_rpc.calls"
+        ]
         self.assertEqual(
-            [each["code"] for each in lines], ["OK", "FAILED_PRECONDITION", "OK", "NOT_FOUND"]
+            [each["code"] for each in lines],
+            ["OK", "FAILED_PRECONDITION", "OK", "NOT_FOUND"],
         )
         self.assertTrue(all("..." in each["request_id"] for each in lines))
 
@@ -397,8 +412,6 @@ class AsyncioTests(SynchronousTestCase):
         """
         asyncio's futures and Deferreds, results and errors alike.
         """
-        import contextvars
-
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
         fires: Deferred[int] = Deferred()
@@ -433,7 +446,7 @@ class ServiceTests(TestCase):
         """
         A server listens when it starts, serves, and stops without a trace.
         """
-        from twisted.internet import reactor
+        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
 
         registry = Registry()
         registry.register(idl.IWork, Work())
@@ -442,7 +455,8 @@ class ServiceTests(TestCase):
         server.startService()
         assert server.listening is not None
         await server.listening
-        port = server.ports[0].getHost().port  # type: ignore[union-attr]
+        host: Any = server.ports[0].getHost()
+        port = host.port
         async with Client(f"tcp:127.0.0.1:{port}", reactor=reactor) as client:
             self.assertEqual(await client.proxy(idl.IWork).direct(4), 4)
             self.assertEqual(await client.proxy(idl.IWork).blocking(5), 5)
@@ -452,9 +466,10 @@ class ServiceTests(TestCase):
         """
         A port that cannot be had is told to whoever asks.
         """
-        from twisted.internet import reactor
+        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
 
-        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        listening: Any = reactor
+        port = listening.listenTCP(0, Factory(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         number = port.getHost().port
         server = Server(
@@ -465,5 +480,3 @@ class ServiceTests(TestCase):
         with self.assertRaises(CannotListenError):
             await server.listening
         await server.stopService()
-
-

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -80,14 +81,21 @@ class AskingTests(SynchronousTestCase):
         """
         Arguments are named, in order, or JSON, and the result is JSON.
         """
-        for words in (["a=5", "b=3"], ["5", "3"], ["--json", "[5,3]"], ["--json", '{"b":3,"a":5}']):
+        for words in (
+            ["a=5", "b=3"],
+            ["5", "3"],
+            ["--json", "[5,3]"],
+            ["--json", '{"b":3,"a":5}'],
+        ):
             self.assertEqual(self.ask("call", "Calculator.add", *words), (0, "8\n", ""))
 
     def test_texts_need_no_quotes(self) -> None:
         """
         A text is taken as it is written, and defaults may be left out.
         """
-        self.assertEqual(self.ask("call", "Calculator.greet", "Ann")[1], '"Hello, Ann!"\n')
+        self.assertEqual(
+            self.ask("call", "Calculator.greet", "Ann")[1], '"Hello, Ann!"\n'
+        )
         self.assertEqual(
             self.ask("call", "Calculator.greet", "name=Ann", "times=2")[1],
             '"Hello, Ann!Hello, Ann!"\n',
@@ -125,8 +133,7 @@ class AskingTests(SynchronousTestCase):
         With --idl the server is not asked what it serves.
         """
         path = self.mktemp()
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(IDL)
+        Path(path).write_text(IDL, encoding="utf-8")
         self.assertEqual(
             self.ask("call", "Calculator.add", "5", "3", "--idl", path), (0, "8\n", "")
         )
@@ -139,9 +146,12 @@ class AskingTests(SynchronousTestCase):
         A call that fails is one line with its code, and status 1.
         """
         path = self.mktemp()
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("service Calculator { int subtract(int a, int b) }")
-        status, out, err = self.ask("call", "Calculator.subtract", "5", "3", "--idl", path)
+        Path(path).write_text(
+            "service Calculator { int subtract(int a, int b) }", encoding="utf-8"
+        )
+        status, out, err = self.ask(
+            "call", "Calculator.subtract", "5", "3", "--idl", path
+        )
         self.assertEqual((status, out), (1, ""))
         self.assertEqual(
             err, "twisted-rpc: UNIMPLEMENTED: Method not found: Calculator.subtract\n"
@@ -153,7 +163,9 @@ class AskingTests(SynchronousTestCase):
         """
         status, out, _ = self.ask("list")
         self.assertEqual(status, 0)
-        self.assertEqual([line.split()[0] for line in out.splitlines()], ["Calculator", "Other"])
+        self.assertEqual(
+            [line.split()[0] for line in out.splitlines()], ["Calculator", "Other"]
+        )
 
     def test_describe(self) -> None:
         """
@@ -165,7 +177,9 @@ class AskingTests(SynchronousTestCase):
         self.assertIn("@readonly, timeout 2 s: changes nothing", out)
         self.assertNotIn("Other", out)
         _, out, _ = self.ask("describe", "Calculator.greet")
-        self.assertTrue(out.startswith("string greet(string name, int times = 1)\n"), out)
+        self.assertTrue(
+            out.startswith("string greet(string name, int times = 1)\n"), out
+        )
         _, out, _ = self.ask("describe")
         self.assertIn("service Other", out)
         self.assertIn("@once, oneway", out)
@@ -191,5 +205,7 @@ class MainTests(SynchronousTestCase):
         """
         self.assertIn("required: COMMAND", self.complaint())
         self.assertIn("ENDPOINT", self.complaint("call"))
-        self.assertIn("is not a duration", self.complaint("list", "tcp:x:1", "--timeout", "soon"))
+        self.assertIn(
+            "is not a duration", self.complaint("list", "tcp:x:1", "--timeout", "soon")
+        )
         self.assertIn("above 0", self.complaint("list", "tcp:x:1", "--timeout", "0"))

@@ -60,8 +60,10 @@ class BlockingClient:
             thread.
         """
         _refuse_fork()
-        if threading.get_ident() == _thread_of(self._reactor):
-            raise RuntimeError("a BlockingClient cannot be used in the reactor's thread")
+        if threading.get_ident() == _reactor_thread():
+            raise RuntimeError(
+                "a BlockingClient cannot be used in the reactor's thread"
+            )
         return blockingCallFromThread(self._reactor, lambda: function(*args, **kwargs))
 
     def reflect(self, service: str | None = None) -> Any:
@@ -125,7 +127,7 @@ def _blocking(client: BlockingClient, method: Any) -> Any:
     return call
 
 
-def _thread_of(reactor: Any) -> int | None:
+def _reactor_thread() -> int | None:
     from twisted.python import threadable  # noqa: PLC0415 - its value changes as the reactor starts
 
     ident: int | None = threadable.ioThread

@@ -148,7 +148,11 @@ class Call:
         """
         self.done = True
         try:
-            result = bytes(message.result) if self.raw else self.target.decode(message.result)
+            result = (
+                bytes(message.result)
+                if self.raw
+                else self.target.decode(message.result)
+            )
         except InvalidValue as error:
             self.deferred.errback(
                 Failure(
@@ -221,7 +225,9 @@ class Call:
             return None
         if self.pool.wall() - float(self.stamp) > RESEND_FOR:
             return None
-        policy: float | None = self.target.policy.delay(self.attempts - self.free, error)
+        policy: float | None = self.target.policy.delay(
+            self.attempts - self.free, error
+        )
         return policy
 
     # -- identity -------------------------------------------------------------------------

@@ -101,7 +101,8 @@ class Client(Service):
         if not many:
             raise ValueError("no endpoint: name at least one")
         endpoints = [
-            clientFromString(reactor, each) if isinstance(each, str) else each for each in many
+            clientFromString(reactor, each) if isinstance(each, str) else each
+            for each in many
         ]
         self.peer = ", ".join(each for each in many if isinstance(each, str))
         self.options = Options(timeout, retry, metadata, wait_for_ready)
@@ -148,7 +149,9 @@ class Client(Service):
         """
         service = service_schema(interface)
         self.pool.digests[service.wire_name] = service.digest
-        return make_proxy(self, service, Options(timeout, retry, metadata, wait_for_ready))
+        return make_proxy(
+            self, service, Options(timeout, retry, metadata, wait_for_ready)
+        )
 
     def _intercepted(self, target: Target, params: bytes) -> Deferred[Any]:
         request = Request(target, params, "", self.seconds() + target.timeout, self)

@@ -316,7 +316,9 @@ class Link:
         self._protocol = None
         self.room = 0
         self.state = State.WAITING
-        self._timer = self.pool.clock.callLater(self.pool.backoff.dropped(), self._again)
+        self._timer = self.pool.clock.callLater(
+            self.pool.backoff.dropped(), self._again
+        )
 
     def _let_go(self, protocol: ClientProtocol) -> None:
         """
@@ -375,9 +377,13 @@ class Link:
             )
             return
         self._stop_timer()
-        self._log.debug("the connection was lost: {reason}", reason=reason.getErrorMessage())
+        self._log.debug(
+            "the connection was lost: {reason}", reason=reason.getErrorMessage()
+        )
         self.state = State.WAITING
-        self._timer = self.pool.clock.callLater(self.pool.backoff.dropped(), self._again)
+        self._timer = self.pool.clock.callLater(
+            self.pool.backoff.dropped(), self._again
+        )
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -403,7 +409,12 @@ class Link:
         call.attempts += 1
         if not call.stamp:
             call.stamp = protocol.stamp
-        if call.metadata is None and call.attempts == 1 and not call.tick and not target.oneway:
+        if (
+            call.metadata is None
+            and call.attempts == 1
+            and not call.tick
+            and not target.oneway
+        ):
             body = target.extended % (
                 request_id.encode(),
                 call.params,
@@ -413,7 +424,10 @@ class Link:
             )
         else:
             body = target.template.write(
-                request_id, call.params, call.stamp, call.ext(self.pool.seconds(), self._ack)
+                request_id,
+                call.params,
+                call.stamp,
+                call.ext(self.pool.seconds(), self._ack),
             )
         if len(body) > self._max_frame:
             self._refuse_size(call, protocol, len(body))
@@ -464,7 +478,9 @@ class Link:
         """
         The lowest seq that may be sent again: that of the first pending call.
         """
-        first = next((call for call in self.pending.values() if not call.forsaken), None)
+        first = next(
+            (call for call in self.pending.values() if not call.forsaken), None
+        )
         self._ack = self._next_seq if first is None else first.seq
         self._ceiling = self._ack + self._window
 
@@ -476,7 +492,9 @@ class Link:
         self._refresh()
         return self.state is State.READY and self._next_seq >= self._ceiling
 
-    def succeeded(self, call: Call, message: ReplyMessage, protocol: ClientProtocol) -> None:
+    def succeeded(
+        self, call: Call, message: ReplyMessage, protocol: ClientProtocol
+    ) -> None:
         """
         A call that was pending has its result.
         """
@@ -495,7 +513,11 @@ class Link:
             self._end_if_done()
 
     def failed(
-        self, call: Call, protocol: ClientProtocol, error: RPCError, message: ReplyMessage
+        self,
+        call: Call,
+        protocol: ClientProtocol,
+        error: RPCError,
+        message: ReplyMessage,
     ) -> None:
         """
         A call that is pending has an error.
@@ -510,9 +532,7 @@ class Link:
             self._let_go(protocol)
         self._end_if_done()
 
-    def _judge(
-        self, call: Call, error: RPCError, message: ReplyMessage
-    ) -> None:
+    def _judge(self, call: Call, error: RPCError, message: ReplyMessage) -> None:
         if error.executed == "unknown":
             call.ambiguous = True
         elif error.executed == "no":

@@ -456,7 +456,9 @@ class Pool:
             return fail(refusal)
         question = _Question(self, method, params)
         self._questions.append(question)
-        question.tick = self._deadlines.add(question, self.seconds() + self.limits.hello * 2)
+        question.tick = self._deadlines.add(
+            question, self.seconds() + self.limits.hello * 2
+        )
         if self._link is None:
             self._link = self._new_link()
         if not self._link.ask(question):

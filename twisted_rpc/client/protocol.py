@@ -123,7 +123,9 @@ class ClientProtocol(FrameProtocol):
         elif request_id in self._controls:
             outcome = self.connection.outcome_of(message)
             control = self._controls.pop(request_id)
-            control.callback(Failure(outcome) if isinstance(outcome, RPCError) else outcome)
+            control.callback(
+                Failure(outcome) if isinstance(outcome, RPCError) else outcome
+            )
         elif request_id == UNKNOWN_ID:
             self._broken(message.error or "the server could not read a frame")
         elif call is None or message.error is None or call.flying is not self:
@@ -193,7 +195,9 @@ class ClientProtocol(FrameProtocol):
         if self._last_ping > self.heard:
             # Another ping would not be answered sooner.
             if now - self._last_ping > self.limits.ping_timeout:
-                self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
+                self._log.info(
+                    "{peer} is silent; the connection is aborted", peer=self.peer
+                )
                 self.abort()
         elif now - self._last_ping >= self._ping and silent >= min(1.0, self._ping):
             self._last_ping = now
@@ -221,7 +225,9 @@ class ClientProtocol(FrameProtocol):
         for control in controls.values():
             control.errback(
                 Failure(
-                    RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
+                    RPCError(
+                        Code.UNAVAILABLE, "the connection was lost", executed="unknown"
+                    )
                 )
             )
         self.link.lost(self, reason)

@@ -130,8 +130,11 @@ def proxy_class(service: Any) -> type[Proxy]:
         methods: dict[str, Any] = {
             name: _method(name, schema) for name, schema in service.by_name.items()
         }
-        found = type(f"{service.name}Proxy", (Proxy,), {"__doc__": service.doc, **methods})
-        classImplements(found, interface)
+        found = type(
+            f"{service.name}Proxy", (Proxy,), {"__doc__": service.doc, **methods}
+        )
+        declare: Any = classImplements
+        declare(found, interface)
         interface.setTaggedValue(_CLASS, found)
     return found
 
@@ -203,6 +206,11 @@ def with_options(
         "metadata": None if metadata is None else {**(old.metadata or {}), **metadata},
         "wait_for_ready": wait_for_ready,
     }
-    options = replace(old, **{name: each for name, each in given.items() if each is not None})
-    new = type(proxy)(proxy._rpc_client, proxy._rpc_service, options)  # noqa: SLF001
-    return new
+    options = replace(
+        old, **{name: each for name, each in given.items() if each is not None}
+    )
+    return type(proxy)(  # a proxy has no public names but the IDL's
+        proxy._rpc_client,  # noqa: SLF001
+        proxy._rpc_service,  # noqa: SLF001
+        options,
+    )

@@ -26,11 +26,18 @@ MAX_ATTEMPTS: Final = 5
 RESEND_FOR: Final = 120.0
 
 #: The codes that may be gone when the call is attempted again.
-RETRIABLE: Final = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.IN_PROGRESS})
+RETRIABLE: Final = frozenset(
+    {Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.IN_PROGRESS}
+)
 
 #: The server no longer knows the call: a call that may run twice is made anew.
 FORGOTTEN: Final = frozenset(
-    {Code.OUTCOME_UNKNOWN, Code.STALE_REQUEST, Code.SESSION_UNKNOWN, Code.RESULT_NOT_CACHED}
+    {
+        Code.OUTCOME_UNKNOWN,
+        Code.STALE_REQUEST,
+        Code.SESSION_UNKNOWN,
+        Code.RESULT_NOT_CACHED,
+    }
 )
 
 #: Methods that may run more than once.
@@ -71,17 +78,22 @@ class RetryPolicy:
     maximum: float = 2.0
     multiplier: float = 2.0
     on: frozenset[Code] = RETRIABLE
-    chance: Callable[[], float] = field(default=random.random, repr=False, compare=False)
+    chance: Callable[[], float] = field(
+        default=random.random, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """
         Refuse what would have no effect, or a bad one.
         """
         if not 1 <= self.max_attempts <= MAX_ATTEMPTS:
-            raise ValueError(f"max_attempts is {self.max_attempts}: from 1 to {MAX_ATTEMPTS}")
+            raise ValueError(
+                f"max_attempts is {self.max_attempts}: from 1 to {MAX_ATTEMPTS}"
+            )
         if not 0 <= self.initial <= self.maximum:
             raise ValueError(
-                f"initial is {self.initial}, maximum {self.maximum}: seconds, 0 <= initial <= maximum"
+                f"initial is {self.initial}, maximum {self.maximum}:"
+                " seconds, 0 <= initial <= maximum"
             )
         if self.multiplier < 1:
             raise ValueError(f"multiplier is {self.multiplier}: 1 or more")
@@ -211,7 +223,9 @@ def final_error(
         )
     if delivery in REPEATABLE:
         return RPCError(
-            Code.UNAVAILABLE, "the connection was lost before the answer", executed="unknown"
+            Code.UNAVAILABLE,
+            "the connection was lost before the answer",
+            executed="unknown",
         )
     return RPCError(
         Code.OUTCOME_UNKNOWN,

@@ -1,0 +1,3 @@
+"""
+What a call is promised, and how that is kept.
+"""

@@ -16,7 +16,15 @@ from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Interceptor, Request, Responder
 from twisted_rpc.delivery.memory import Ledger, MemoryStore
-from twisted_rpc.delivery.records import INLINE, RECORD_SIZE, Outcome, Record, Session, fingerprint, frozen
+from twisted_rpc.delivery.records import (
+    INLINE,
+    RECORD_SIZE,
+    Outcome,
+    Record,
+    Session,
+    fingerprint,
+    frozen,
+)
 from twisted_rpc.delivery.table import (
     State,
     Verdict,
@@ -173,7 +181,9 @@ class _Deduplication:
         record.timestamp = request.timestamp
         return self._run(request, ledger, request.id, record)
 
-    def _answer(self, verdict: Verdict, request: Request, record: Record | None) -> Answer:
+    def _answer(
+        self, verdict: Verdict, request: Request, record: Record | None
+    ) -> Answer:
         """
         Everything but running it.
         """
@@ -192,7 +202,9 @@ class _Deduplication:
         store = self._store
         if store.bytes >= store.full and not store.room(holder):
             raise refusal(
-                Code.RESOURCE_EXHAUSTED, "no room to remember another call", retry_after=1.0
+                Code.RESOURCE_EXHAUSTED,
+                "no room to remember another call",
+                retry_after=1.0,
             )
         store.claim(holder, key, record)
         # A duplicate that the implementation itself causes, before it returns,
@@ -220,7 +232,9 @@ class _Deduplication:
         waiter = run.join()
         answer.addCallbacks(
             lambda result: self._ended(holder, key, record, result, request),
-            lambda failure: self._ended(holder, key, record, _known(failure.value), request),
+            lambda failure: self._ended(
+                holder, key, record, _known(failure.value), request
+            ),
         )
         return waiter
 
@@ -277,7 +291,9 @@ def _stale(request: Request, ledger: Ledger) -> RPCError:
 
 _REFUSALS = {
     Verdict.STALE: lambda store: refusal(
-        Code.STALE_REQUEST, "this call may have run; its record is gone", executed="unknown"
+        Code.STALE_REQUEST,
+        "this call may have run; its record is gone",
+        executed="unknown",
     ),
     Verdict.BEYOND_WINDOW: lambda store: refusal(
         Code.RESOURCE_EXHAUSTED,
@@ -291,7 +307,9 @@ _REFUSALS = {
         Code.RESULT_NOT_CACHED, "the call ran; its answer is not kept", executed="yes"
     ),
     Verdict.IN_DOUBT: lambda store: refusal(
-        Code.OUTCOME_UNKNOWN, "the server stopped while this call ran", executed="unknown"
+        Code.OUTCOME_UNKNOWN,
+        "the server stopped while this call ran",
+        executed="unknown",
     ),
     Verdict.JOIN: lambda store: refusal(
         Code.IN_PROGRESS,

@@ -42,7 +42,15 @@ class Ledger:
     @ivar detached: those no connection uses, the longest first.
     """
 
-    __slots__ = ("bytes", "detached", "floor", "principal", "records", "running", "sessions")
+    __slots__ = (
+        "bytes",
+        "detached",
+        "floor",
+        "principal",
+        "records",
+        "running",
+        "sessions",
+    )
 
     def __init__(self, principal: str, floor: float) -> None:
         self.principal = principal
@@ -153,7 +161,9 @@ class MemoryStore:
 
     def _new_session(self, principal: str) -> Session:
         ledger = self.ledger(principal)
-        most = self.max_sessions if principal == ANONYMOUS else self.sessions_per_principal
+        most = (
+            self.max_sessions if principal == ANONYMOUS else self.sessions_per_principal
+        )
         if len(ledger.sessions) >= most or len(self.sessions) >= self.max_sessions:
             # A principal loses its own longest unattached session, and nobody
             # else's (D19).
@@ -167,7 +177,9 @@ class MemoryStore:
             self.end(idle)
         if not self._fits(ledger, SESSION_SIZE):
             raise refusal(
-                Code.RESOURCE_EXHAUSTED, "no room to remember another session", retry_after=1.0
+                Code.RESOURCE_EXHAUSTED,
+                "no room to remember another session",
+                retry_after=1.0,
             )
         session = Session(secrets.token_hex(16), principal)
         self.sessions[session.id] = session
@@ -286,7 +298,12 @@ class MemoryStore:
         self._drop(holder, key, record)
 
     def complete(
-        self, holder: Session | Ledger, key: Any, record: Record, outcome: Outcome, now: float
+        self,
+        holder: Session | Ledger,
+        key: Any,
+        record: Record,
+        outcome: Outcome,
+        now: float,
     ) -> None:
         """
         The run has ended; its answer is kept, if there is room for it.

@@ -79,9 +79,9 @@ class Record(msgspec.Struct, eq=False):
         """
         mine = self.method
         return (
-            (mine is method or (mine.service, mine.wire_name) == (method.service, method.wire_name))
-            and self.params == params
-        )
+            mine is method
+            or (mine.service, mine.wire_name) == (method.service, method.wire_name)
+        ) and self.params == params
 
 
 #: What a record takes in memory beside its outcome: itself some 150 bytes, its

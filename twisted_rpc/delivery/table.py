@@ -90,7 +90,9 @@ def judge_session(
         return Verdict.STALE  # 3
     if seq > floor + window:
         return Verdict.BEYOND_WINDOW  # 4
-    return _judge_record(state, same=same, delivery=delivery, owner=owner) or Verdict.RUN
+    return (
+        _judge_record(state, same=same, delivery=delivery, owner=owner) or Verdict.RUN
+    )
 
 
 def judge_sessionless(

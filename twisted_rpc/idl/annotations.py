@@ -87,7 +87,34 @@ def _check_one(
     if not args and (shape.required or shape.at_least_one):
         faults.add(node, f"'@{node.name}' needs an argument", f"write {shape.example}")
         return None
+    if node.name in ("name", "aliases") and not _are_wire_names(
+        values, node, where, next(iter(args.values()))
+    ):
+        return None
     return model.Annotation(node.name, args, place)
+
+
+def _are_wire_names(
+    values: Values, node: tree.Annotation, where: Where, given: str | list[str]
+) -> bool:
+    """
+    Whether messages can carry the names; else, a fault is noted.
+    """
+    at = (node.args or [])[0].value
+    for name in [given] if isinstance(given, str) else given:
+        message = hint = ""
+        if not name:
+            message = "'' cannot be a name on the wire"
+        elif name.startswith("$") and where in ("service", "method"):
+            message = f"'{name}' cannot be a name on the wire"
+            hint = "those with '$' are reserved"
+        elif "." in name and where == "method":
+            message = f"'{name}' cannot be the name of a method"
+            hint = "it has a dot"
+        if message:
+            values.scope.faults.add(at, message, hint)
+            return False
+    return True
 
 
 def _near(name: str) -> str:

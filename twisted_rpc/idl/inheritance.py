@@ -35,6 +35,7 @@ class Inheritance:
             id(service): node for service, node in services
         }
         self._path: list[model.Service] = []
+        self._depths: dict[int, int] = {}
         self._budget = MAX_INHERITED
 
     def join(self) -> None:
@@ -84,11 +85,21 @@ class Inheritance:
             hint = " -> ".join(each.name for each in circle)
             faults.add(name, f"'{found.name}' extends itself", hint)
             return None
-        if len(self._path) > MAX_DEPTH:
+        if len(self._path) <= MAX_DEPTH:
+            self._visit(found)
+        if len(self._path) > MAX_DEPTH or self._depth(found) >= MAX_DEPTH:
             faults.add(name, f"services extend others at most {MAX_DEPTH} deep")
             return None
-        self._visit(found)
         return found
+
+    def _depth(self, service: model.Service) -> int:
+        """
+        @return: how long the longest way up is.
+        """
+        if id(service) not in self._depths:
+            above = [self._depth(base) for base in service.bases]
+            self._depths[id(service)] = 1 + max(above, default=0)
+        return self._depths[id(service)]
 
     def _inherit(
         self, service: model.Service, base: model.Service, name: tree.Name

@@ -11,7 +11,7 @@ comparison of two versions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 #: The class of a method: how often it may run (delivery.md, section 1).
 Delivery = Literal["readonly", "idempotent", "once", "transactional"]
@@ -182,7 +182,7 @@ class Struct:
 
 
 @dataclass(slots=True, eq=False)
-class Union_:
+class Union_:  # noqa: N801 - typing has a Union
     """A tagged union of structs; the tag is the struct's wire name."""
 
     name: str
@@ -250,7 +250,7 @@ class Service:
     file: File
 
 
-Definition = Union[Const, Enum, Struct, Union_, Service]
+Definition = Const | Enum | Struct | Union_ | Service
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted_rpc.idl import model, tree
 from twisted_rpc.idl.scope import Scope, kind_of
-from twisted_rpc.idl.words import GENERICS, KEYS, SCALARS, type_hint
+from twisted_rpc.idl.words import GENERICS, KEYS, SCALARS, did_you_mean, type_hint
 
 #: The name of a type about which a fault was found; nothing more is said of it.
 UNKNOWN: Final = "unknown"
@@ -53,6 +53,7 @@ def _scalar(scope: Scope, use: tree.Type, *, void: bool) -> model.Type:
         _fault(scope, use, f"'{use.name}' takes no types between '<' and '>'")
     if use.name == "void" and not void:
         _fault(scope, use, "'void' can only be the result of a method")
+        return model.Type(UNKNOWN, place=_place(scope, use))
     if use.name == "void" and use.optional:
         _fault(scope, use, "'void' cannot be optional")
     return model.Type(use.name, (), use.optional, None, _place(scope, use))
@@ -63,7 +64,8 @@ def _generic(scope: Scope, use: tree.Type, *, stream: bool) -> model.Type:
     spelling, count = GENERICS[name]
     if name == "stream" and not stream:
         _fault(scope, use, _STREAM)
-    elif name == "stream" and use.optional:
+        return model.Type(UNKNOWN, place=_place(scope, use))
+    if name == "stream" and use.optional:
         _fault(scope, use, "a stream cannot be optional")
     args = tuple(resolve(scope, arg) for arg in use.args)
     if name == "list" and not args:
@@ -107,7 +109,9 @@ def _unknown(scope: Scope, use: tree.Type) -> None:
     def hint() -> str:
         if use.name == "oneway":
             return "write 'oneway void'"
-        kinds = (model.Enum, model.Struct, model.Union_)
-        return type_hint(use.name, scope.known(use.name, *kinds))
+        known = scope.known(use.name, model.Enum, model.Struct, model.Union_)
+        if "." in use.name:
+            return did_you_mean(use.name, known)
+        return type_hint(use.name, known)
 
     scope.faults.add(use, f"unknown type '{use.name}'", hint, len(use.name))

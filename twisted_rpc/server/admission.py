@@ -47,9 +47,13 @@ class Admission:
         """
         origin = request.origin
         if request.deadline <= now:
-            return refusal(Code.DEADLINE_EXCEEDED, "the deadline was over before the call started")
+            return refusal(
+                Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
+            )
         if self.draining or origin.going_away:
-            return refusal(Code.UNAVAILABLE, "the server is going away", retry_after=0.0)
+            return refusal(
+                Code.UNAVAILABLE, "the server is going away", retry_after=0.0
+            )
         if origin.inflight >= self._limits.max_inflight:
             return refusal(
                 Code.RESOURCE_EXHAUSTED,
@@ -59,7 +63,10 @@ class Admission:
         return None if request.seq else self._refuse_sessionless(request)
 
     def _refuse_sessionless(self, request: Request) -> RPCError | None:
-        if self._require_session and request.method.delivery in {"once", "transactional"}:
+        if self._require_session and request.method.delivery in {
+            "once",
+            "transactional",
+        }:
             return refusal(
                 Code.FAILED_PRECONDITION,
                 f"{request.service}.{request.name} needs a session: this server refuses"

@@ -43,13 +43,13 @@ class Control:
         oneway = message.ext is not None and message.ext.oneway
         try:
             if message.request_id[0] != "$":
-                raise RPCError(
+                raise RPCError(  # noqa: TRY301 - answered below
                     Code.INVALID_ARGUMENT,
                     "Invalid request: ids of control calls begin with $",
                     executed="no",
                 )
             if answer is None:
-                raise RPCError(
+                raise RPCError(  # noqa: TRY301 - answered below
                     Code.UNIMPLEMENTED,
                     f"Method not found: $rpc.{message.method[:64]}",
                     executed="no",
@@ -60,11 +60,17 @@ class Control:
             body = write_error(message.request_id, error, protocol.stamp, extended=True)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             unread = RPCError(
-                Code.INVALID_ARGUMENT, "Invalid request: params cannot be read", executed="no"
+                Code.INVALID_ARGUMENT,
+                "Invalid request: params cannot be read",
+                executed="no",
             )
-            body = write_error(message.request_id, unread, protocol.stamp, extended=True)
+            body = write_error(
+                message.request_id, unread, protocol.stamp, extended=True
+            )
         else:
-            body = write_reply(message.request_id, msgspec.json.encode(result), protocol.stamp)
+            body = write_reply(
+                message.request_id, msgspec.json.encode(result), protocol.stamp
+            )
         if not oneway:
             protocol.send_frame(body)
 
@@ -86,7 +92,9 @@ class Control:
 
     def _ack(self, params: list[Any]) -> None:
         _expect(
-            len(params) == 1 and type(params[0]) is int and 1 <= params[0] <= MAX_INTEGER,
+            len(params) == 1
+            and type(params[0]) is int
+            and 1 <= params[0] <= MAX_INTEGER,
             "ack takes a seq",
         )
         if self._protocol.session is not None:
@@ -94,7 +102,7 @@ class Control:
 
     def _credit(self, params: list[Any]) -> None:
         # Streams are not served: there is none it could be for.
-        _expect(len(params) == 2, "credit takes a request id and a number")  # noqa: PLR2004
+        _expect(len(params) == 2, "credit takes a request id and a number")
 
     def _health(self, params: list[Any]) -> dict[str, str]:
         _expect(
@@ -125,7 +133,8 @@ class Control:
 
     def _resolve(self, params: list[Any]) -> dict[str, Any]:
         _expect(
-            len(params) == 1 and isinstance(params[0], str), "resolve takes a request id"
+            len(params) == 1 and isinstance(params[0], str),
+            "resolve takes a request id",
         )
         state, record = self._shared.store.find(
             self._protocol.principal, self._protocol.session, params[0]
@@ -151,6 +160,6 @@ class Control:
     }
 
 
-def _expect(fits: bool, text: str) -> None:  # noqa: FBT001 - a condition and its sentence
+def _expect(fits: bool, text: str) -> None:
     if not fits:
         raise RPCError(Code.INVALID_ARGUMENT, f"Invalid request: {text}", executed="no")

@@ -97,7 +97,7 @@ class Dispatch:
                 result = start(result, context, self._loop)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it raises, its caller gets an answer
+        except BaseException as error:
             raise self._error(request, error) from error
         held = self._seconds() - started
         if held > self._slow:
@@ -123,7 +123,10 @@ class Dispatch:
         request.origin.begun()
         request.cancel_run = result.cancel
         answer: Deferred[bytes] = result.addCallbacks(
-            self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,)
+            self._succeeded,
+            self._failed,
+            callbackArgs=(request,),
+            errbackArgs=(request,),
         )
         # What has ended already is spared the machinery of waiting.
         if answer.called and not answer.paused:

@@ -72,8 +72,12 @@ class Shared:
         self.deadlines = Deadlines(clock)
         self.admission = Admission(limits, wall, require_session=require_session)
         self.threads = threads
-        self.dispatch = Dispatch(self.admission, threads, clock, debug_errors=debug_errors)
-        self.methods = Methods(registry, self.dispatch, store, interceptors, default_timeout)
+        self.dispatch = Dispatch(
+            self.admission, threads, clock, debug_errors=debug_errors
+        )
+        self.methods = Methods(
+            registry, self.dispatch, store, interceptors, default_timeout
+        )
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.digests = {name: schema.digest for name, schema in self.services.items()}
         self.connections: set[ServerProtocol] = set()
@@ -90,7 +94,7 @@ class Shared:
         if self.limits.max_age:
             # Plus or minus a tenth, so that connections that began together do
             # not end together (gRFC A9).
-            spread = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
+            spread = random.uniform(0.9, 1.1)
             self._ages[protocol] = protocol.heard + self.limits.max_age * spread
 
     def disconnected(self, protocol: ServerProtocol) -> None:
@@ -196,7 +200,11 @@ class RPCServerFactory(ServerFactory):
         timers: list[Any] = []
 
         def check() -> None:
-            if not shared.connections and not shared.dispatch.running and not gone.called:
+            if (
+                not shared.connections
+                and not shared.dispatch.running
+                and not gone.called
+            ):
                 for timer in timers:
                     if timer.active():
                         timer.cancel()

@@ -76,7 +76,9 @@ class Negotiation:
             if self._protocol.authenticated:
                 self._welcome(hello)
             else:
-                self._refuse(refusal(Code.UNAUTHENTICATED, "authentication is required"))
+                self._refuse(
+                    refusal(Code.UNAUTHENTICATED, "authentication is required")
+                )
             return
 
         def known(principal: str) -> None:
@@ -84,7 +86,9 @@ class Negotiation:
             self._welcome(hello)
 
         self._authenticate(
-            {"scheme": hello.auth.scheme, "token": hello.auth.token}, known, self._refuse
+            {"scheme": hello.auth.scheme, "token": hello.auth.token},
+            known,
+            self._refuse,
         )
 
     def _authenticate(

@@ -40,7 +40,9 @@ class ServedMethod:
         "wire_name",
     )
 
-    def __init__(self, implemented: Any, respond: Responder, default_timeout: float) -> None:
+    def __init__(
+        self, implemented: Any, respond: Responder, default_timeout: float
+    ) -> None:
         schema = implemented.schema
         self.schema = schema
         self.service: str = schema.service
@@ -71,7 +73,12 @@ class MissingMethod:
     function = None
 
     def __init__(
-        self, service: str, wire_name: str, known: bool, respond: Responder, timeout: float
+        self,
+        service: str,
+        wire_name: str,
+        known: bool,
+        respond: Responder,
+        timeout: float,
     ) -> None:
         self.service = service
         self.wire_name = wire_name
@@ -147,7 +154,11 @@ class Methods:
         A stand-in for a method that is not there.
         """
         return MissingMethod(
-            service, method, service in self.table, self._recorded, self._default_timeout
+            service,
+            method,
+            service in self.table,
+            self._recorded,
+            self._default_timeout,
         )
 
 

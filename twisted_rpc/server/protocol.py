@@ -74,7 +74,9 @@ class ServerProtocol(FrameProtocol):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared.clock, shared.limits)
         self.shared = shared
-        self.connection = ServerConnection(shared.limits, strict_json=shared.strict_json)
+        self.connection = ServerConnection(
+            shared.limits, strict_json=shared.strict_json
+        )
         self.seconds = self._seconds
         self.wall = shared.wall
         self._services = shared.methods.table
@@ -200,7 +202,9 @@ class ServerProtocol(FrameProtocol):
             message.timestamp if self.shared.client_dated else self.shared.wall()
         )
         if not self.authenticated:
-            self.fail(request, refusal(Code.UNAUTHENTICATED, "authentication is required"))
+            self.fail(
+                request, refusal(Code.UNAUTHENTICATED, "authentication is required")
+            )
             return
         try:
             answer: Answer = request.method.respond(request)
@@ -433,7 +437,10 @@ class ServerProtocol(FrameProtocol):
         self.going_away = self.restricted = True
         if self.connection.extended:
             left = self.limits.grace if grace is None else grace
-            notice = b'{"reason":"%b","grace":%d}' % (reason.encode(), round(left * 1000))
+            notice = b'{"reason":"%b","grace":%d}' % (
+                reason.encode(),
+                round(left * 1000),
+            )
             self.send_frame(write_reply("$goaway", notice, self.stamp))
             self.expires = self._seconds() + left
         elif not self._waiting:
@@ -452,7 +459,9 @@ class ServerProtocol(FrameProtocol):
             )
             self.refuse(Refusal(UNKNOWN_ID, error, close=True))
         elif overdue == "stall":
-            self._log.info("{peer} does not read; the connection is aborted", peer=self.peer)
+            self._log.info(
+                "{peer} does not read; the connection is aborted", peer=self.peer
+            )
             self.abort()
         elif self.closing:
             return
@@ -463,7 +472,9 @@ class ServerProtocol(FrameProtocol):
             if now - self._connected_at > self.limits.first_frame:
                 self.close()
         elif self.ping and now - self.heard > 2 * self.ping + self.limits.ping_timeout:
-            self._log.info("{peer} is silent; the connection is aborted", peer=self.peer)
+            self._log.info(
+                "{peer} is silent; the connection is aborted", peer=self.peer
+            )
             self.abort()
         elif self.limits.max_age and now >= self.shared.old_at(self):
             self.go_away("age")

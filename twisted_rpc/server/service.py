@@ -87,11 +87,15 @@ class Server(Service):
         if drain < 0:
             raise ValueError(f"drain is {drain}: it must be 0 seconds or more")
         if default_timeout <= 0:
-            raise ValueError(f"default_timeout is {default_timeout}: it must be above 0")
+            raise ValueError(
+                f"default_timeout is {default_timeout}: it must be above 0"
+            )
         if not 0 <= access_log <= 1:
             raise ValueError(f"access_log is {access_log}: it must be from 0 to 1")
         if sessionless_clock not in {"client", "server"}:
-            raise ValueError(f"sessionless_clock is {sessionless_clock!r}: 'client' or 'server'")
+            raise ValueError(
+                f"sessionless_clock is {sessionless_clock!r}: 'client' or 'server'"
+            )
         if threads < 1 or thread_queue < 0:
             raise ValueError("threads must be 1 or more, thread_queue 0 or more")
         if reactor is None:

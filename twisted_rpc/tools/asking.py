@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -27,13 +27,15 @@ class MistakeError(Exception):
     """
 
 
-async def list_services(client: Client, args: argparse.Namespace) -> str:
+async def list_services(client: Client, _: argparse.Namespace) -> str:
     """
     @return: a line for each service: its name and digest.
     """
     found: dict[str, str] = (await client.reflect())["services"]
     width = max(map(len, found), default=0)
-    return "\n".join(f"{name:{width}}  {digest}" for name, digest in sorted(found.items()))
+    return "\n".join(
+        f"{name:{width}}  {digest}" for name, digest in sorted(found.items())
+    )
 
 
 async def describe(client: Client, args: argparse.Namespace) -> str:
@@ -41,10 +43,9 @@ async def describe(client: Client, args: argparse.Namespace) -> str:
     @return: services, or one, or one method, as the IDL has them.
     """
     service_name, _, method_name = (args.name or "").partition(".")
-    if not service_name:
-        names = sorted((await client.reflect())["services"])
-    else:
-        names = [service_name]
+    names = (
+        [service_name] if service_name else sorted((await client.reflect())["services"])
+    )
     services = [await _reflected(client, name) for name in names]
     if method_name:
         return _described_method(_method(services[0], method_name))
@@ -64,7 +65,9 @@ async def call(client: Client, args: argparse.Namespace) -> str:
         service = await _reflected(client, service_name)
     method = _method(service, method_name)
     if method.streams_result or method.streams_parameter:
-        raise MistakeError(f"{method.full_name} streams, which this command cannot do yet")
+        raise MistakeError(
+            f"{method.full_name} streams, which this command cannot do yet"
+        )
     given = _arguments(method, args.arguments, args.json)
     values = method.decode_params(json.dumps(given).encode())[: len(given)]
     result = await getattr(client.proxy(service), method.name)(*values)
@@ -72,7 +75,9 @@ async def call(client: Client, args: argparse.Namespace) -> str:
 
 
 def _in_file(path: str, include: Sequence[str], name: str) -> ServiceSchema:
-    services: dict[str, ServiceSchema] = load_idl(path, include=include).__idl__.services
+    services: Mapping[str, ServiceSchema] = load_idl(
+        path, include=include
+    ).__idl__.services
     by_wire_name = {each.wire_name: each for each in services.values()}
     found = services.get(name) or by_wire_name.get(name)
     if found is None:
@@ -119,7 +124,9 @@ def _hint(name: str, known: Iterable[str]) -> str:
 # -- arguments ------------------------------------------------------------------------------
 
 
-def _arguments(method: MethodSchema, words: Sequence[str], text: str | None) -> list[Any]:
+def _arguments(
+    method: MethodSchema, words: Sequence[str], text: str | None
+) -> list[Any]:
     """
     What is to be passed, in order, as JSON values.
     """
@@ -130,7 +137,9 @@ def _arguments(method: MethodSchema, words: Sequence[str], text: str | None) -> 
         if isinstance(value, dict):
             return _in_order(method, value)
         if not isinstance(value, list):
-            raise MistakeError("--json: an array, or an object with the parameters' names")
+            raise MistakeError(
+                "--json: an array, or an object with the parameters' names"
+            )
         return value
     names = {each.name for each in method.params}
     named = [word.partition("=") for word in words]
@@ -157,13 +166,17 @@ def _arguments(method: MethodSchema, words: Sequence[str], text: str | None) -> 
 
 
 def _in_order(method: MethodSchema, given: dict[str, Any]) -> list[Any]:
-    unknown = [name for name in given if name not in {each.name for each in method.params}]
+    unknown = [
+        name for name in given if name not in {each.name for each in method.params}
+    ]
     if unknown:
         names = [each.name for each in method.params]
         raise MistakeError(
             f"{method.full_name} has no parameter {unknown[0]!r}{_hint(unknown[0], names)}"
         )
-    last = max((i for i, each in enumerate(method.params) if each.name in given), default=-1)
+    last = max(
+        (i for i, each in enumerate(method.params) if each.name in given), default=-1
+    )
     values = []
     for each in method.params[: last + 1]:
         if each.name not in given and not each.has_default:
@@ -197,7 +210,10 @@ def _read(text: str, name: str) -> Any:
 def _described(service: ServiceSchema) -> str:
     lines = [*_doc(service.doc, ""), f"service {service.wire_name}    {service.digest}"]
     for method in service.by_name.values():
-        lines += ["", *("    " + line for line in _described_method(method).splitlines())]
+        lines += [
+            "",
+            *("    " + line for line in _described_method(method).splitlines()),
+        ]
     return "\n".join(line.rstrip() for line in lines)
 
 

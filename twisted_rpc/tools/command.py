@@ -46,20 +46,32 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=f"twisted_rpc {__version__}")
+    top.add_argument(
+        "--version", action="version", version=f"twisted_rpc {__version__}"
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_call(_subparser(commands, "call", "call a method and print its result as JSON", call))
+    _add_call(
+        _subparser(commands, "call", "call a method and print its result as JSON", call)
+    )
     _subparser(commands, "list", "list the services of a server", list_services)
     described = _subparser(
-        commands, "describe", "show the methods of services, with their documentation", describe
+        commands,
+        "describe",
+        "show the methods of services, with their documentation",
+        describe,
     )
     described.add_argument(
-        "name", nargs="?", metavar="SERVICE[.METHOD]", help="only this; everything if left out"
+        "name",
+        nargs="?",
+        metavar="SERVICE[.METHOD]",
+        help="only this; everything if left out",
     )
     return top
 
 
-def _subparser(commands: Any, name: str, text: str, command: Command) -> argparse.ArgumentParser:
+def _subparser(
+    commands: Any, name: str, text: str, command: Command
+) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
@@ -82,11 +94,18 @@ def _subparser(commands: Any, name: str, text: str, command: Command) -> argpars
 def _add_call(made: argparse.ArgumentParser) -> None:
     made.add_argument("method", metavar="SERVICE.METHOD", help="what to call")
     made.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT", help="NAME=VALUE, or values in order"
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="NAME=VALUE, or values in order",
     )
-    made.add_argument("--json", metavar="TEXT", help="all arguments, as a JSON array or object")
     made.add_argument(
-        "--idl", metavar="FILE", help="read the service here, instead of asking the server"
+        "--json", metavar="TEXT", help="all arguments, as a JSON array or object"
+    )
+    made.add_argument(
+        "--idl",
+        metavar="FILE",
+        help="read the service here, instead of asking the server",
     )
     made.add_argument(
         "--idl-path",

@@ -1,0 +1,3 @@
+"""
+The protocol without I/O: frames to messages, and what is legal when.
+"""

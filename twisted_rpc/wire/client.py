@@ -138,7 +138,9 @@ class ClientConnection:
         @return: its id, unique among those of this connection, and the frame.
         """
         if self.state is not State.EXTENDED:
-            raise LocalProtocolError(f"no control calls on a connection that is {self.state.value}")
+            raise LocalProtocolError(
+                f"no control calls on a connection that is {self.state.value}"
+            )
         self._controls += 1
         control_id = f"${self._controls}"
         return control_id, _control(control_id, method, params, stamp, oneway=oneway)
@@ -168,7 +170,9 @@ class ClientConnection:
         try:
             message = _read(frame)
         except Exception as error:
-            raise RemoteProtocolError(f"a reply that cannot be read: {str(error)[:200]}") from error
+            raise RemoteProtocolError(
+                f"a reply that cannot be read: {str(error)[:200]}"
+            ) from error
         if self.state is State.EXTENDED and message.request_id[:1] != "$":
             return message
         return self._judge(message)
@@ -219,15 +223,21 @@ class ClientConnection:
         try:
             welcome = msgspec.json.decode(message.result, type=Welcome)
         except Exception as error:
-            raise RemoteProtocolError(f"the answer to hello cannot be read: {error}") from error
+            raise RemoteProtocolError(
+                f"the answer to hello cannot be read: {error}"
+            ) from error
         if welcome.version != 1:
-            raise RemoteProtocolError(f"the server chose version {welcome.version}, not 1")
+            raise RemoteProtocolError(
+                f"the server chose version {welcome.version}, not 1"
+            )
         if not _legal_session(welcome.session):
             raise RemoteProtocolError("the server's session id is not legal")
         if welcome.guarantee.window < 1 or welcome.limits.max_inflight < 1:
             raise RemoteProtocolError("the server takes no calls")
         if welcome.ping < 0:
-            raise RemoteProtocolError(f"the server wants a ping every {welcome.ping} ms")
+            raise RemoteProtocolError(
+                f"the server wants a ping every {welcome.ping} ms"
+            )
         self.state = State.EXTENDED
         self.max_frame = min(self.max_frame, welcome.limits.max_frame)
         return Welcomed(welcome)
@@ -253,7 +263,9 @@ class ClientConnection:
         try:
             return read_error(message)
         except Exception as error:
-            raise RemoteProtocolError(f"an error that cannot be read: {error}") from error
+            raise RemoteProtocolError(
+                f"an error that cannot be read: {error}"
+            ) from error
 
     def outcome_of(self, message: ReplyMessage) -> Any:
         """
@@ -266,7 +278,9 @@ class ClientConnection:
         try:
             return msgspec.json.decode(message.result)
         except Exception as error:
-            raise RemoteProtocolError(f"an answer that cannot be read: {error}") from error
+            raise RemoteProtocolError(
+                f"an answer that cannot be read: {error}"
+            ) from error
 
 
 _read = msgspec.json.Decoder(ReplyMessage).decode
@@ -281,14 +295,22 @@ def _legal_session(session: str) -> bool:
 
 
 def _control(
-    request_id: str, method: str, params: list[Any], stamp: bytes, *, oneway: bool = False
+    request_id: str,
+    method: str,
+    params: list[Any],
+    stamp: bytes,
+    *,
+    oneway: bool = False,
 ) -> bytes:
     tail = b',"ext":{"oneway":true}' if oneway else b""
-    return b'{"request_id":%b,"method":%b,"params":%b,"timestamp":%b,"service":%b%b}' % (
-        write_text(request_id),
-        write_text(method),
-        _encode(params),
-        stamp,
-        write_text(CONTROL),
-        tail,
+    return (
+        b'{"request_id":%b,"method":%b,"params":%b,"timestamp":%b,"service":%b%b}'
+        % (
+            write_text(request_id),
+            write_text(method),
+            _encode(params),
+            stamp,
+            write_text(CONTROL),
+            tail,
+        )
     )

@@ -102,7 +102,9 @@ class ReplyExt(msgspec.Struct):
     type: str | None = None
     # Empty where there is none: msgspec reads no "Raw or null".
     data: msgspec.Raw = msgspec.Raw()
-    retry_after: Annotated[int, msgspec.Meta(le=MAX_INTEGER, ge=-MAX_INTEGER)] | None = None
+    retry_after: (
+        Annotated[int, msgspec.Meta(le=MAX_INTEGER, ge=-MAX_INTEGER)] | None
+    ) = None
     replayed: bool = False
     error_id: str | None = None
     seq: int | None = None
@@ -249,7 +251,7 @@ class CallTemplate:
     of a call without metadata; everything else goes through L{write}.
     """
 
-    __slots__ = ("extended", "_method", "_service")
+    __slots__ = ("_method", "_service", "extended")
 
     def __init__(self, service: str, method: str) -> None:
         self._service = write_text(service)
@@ -261,20 +263,27 @@ class CallTemplate:
         )
 
     def write(
-        self, request_id: str, params: bytes, stamp: bytes, ext: dict[str, Any] | None = None
+        self,
+        request_id: str,
+        params: bytes,
+        stamp: bytes,
+        ext: dict[str, Any] | None = None,
     ) -> bytes:
         """
         @param ext: the members of C{ext}; C{None}: a request of the plain
             profile, which has exactly five members.
         """
         tail = b',"ext":' + _encode(ext) if ext is not None else b""
-        return b'{"request_id":%b,"method":%b,"params":%b,"timestamp":%b,"service":%b%b}' % (
-            write_text(request_id),
-            self._method,
-            params,
-            stamp,
-            self._service,
-            tail,
+        return (
+            b'{"request_id":%b,"method":%b,"params":%b,"timestamp":%b,"service":%b%b}'
+            % (
+                write_text(request_id),
+                self._method,
+                params,
+                stamp,
+                self._service,
+                tail,
+            )
         )
 
 
@@ -376,19 +385,6 @@ def read_error(message: ReplyMessage) -> RPCError:
         type=ext.type,
         data=_read_data(ext.data),
     )
-
-
-def _read_data(data: msgspec.Raw | None) -> dict[str, Any] | None:
-    """
-    The members of a declared exception; C{None} if they cannot be read, which
-    leaves the error what its code says.
-    """
-    if data is None:
-        return None
-    try:
-        return msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
 
 
 def _read_data(raw: msgspec.Raw) -> dict[str, Any] | None:

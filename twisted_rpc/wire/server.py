@@ -180,11 +180,11 @@ class ServerConnection:
                 request_id = call.request_id
                 if request_id.startswith(self._prefix):
                     digits = request_id[self._prefix_length :]
-                    # 16 digits hold 2^53 - 1; int() would read "+1", "1_0", "١" too.
+                    # 16 digits hold 2^53 - 1; int() would read "+1" and "1_0" too.
                     if (
                         digits.isdecimal()
                         and digits.isascii()
-                        and len(digits) < 16  # noqa: PLR2004
+                        and len(digits) < 16
                         and digits[0] != "0"
                     ):
                         self.seq = int(digits)
@@ -213,7 +213,8 @@ class ServerConnection:
         request_id = message.request_id
         if not legal_id(request_id):
             return self._illegal(
-                UNKNOWN_ID, "request_id must be 1 to 128 characters, none of them a control character"
+                UNKNOWN_ID,
+                "request_id must be 1 to 128 characters, none of them a control character",
             )
         if bytes(memoryview(message.params)[:1]) != b"[":
             return self._illegal(request_id, "params must be an array")
@@ -235,19 +236,27 @@ class ServerConnection:
             return self._hello(message)
         if kind is Kind.CONTROL:
             return ControlReceived(message)
-        return self._extended_call(message) if self.extended else self._plain_call(message)
+        return (
+            self._extended_call(message) if self.extended else self._plain_call(message)
+        )
 
     def _plain_call(self, message: RequestMessage) -> Received:
         if message.ext is not None:
             return self._illegal(message.request_id, "ext before hello")
         if message.request_id[0] == "$":
-            return self._illegal(message.request_id, "ids that begin with $ are reserved")
+            return self._illegal(
+                message.request_id, "ids that begin with $ are reserved"
+            )
         return message
 
     def _extended_call(self, message: RequestMessage) -> Received:
         request_id = message.request_id
         session, colon, digits = request_id.rpartition(":")
-        if not colon or not (digits.isascii() and digits.isdecimal()) or digits[0] == "0":
+        if (
+            not colon
+            or not (digits.isascii() and digits.isdecimal())
+            or digits[0] == "0"
+        ):
             return self._illegal(request_id, "the id must be SESSION:SEQ")
         if len(digits) > 16 or int(digits) > 2**53 - 1:
             return self._illegal(request_id, "seq must be from 1 to 2^53-1")
@@ -280,7 +289,7 @@ class ServerConnection:
         try:
             params = bytes(message.params)
             if too_wide(params, self._limits.max_structure):
-                raise ValueError(f"more than {self._limits.max_structure} of '[{{:,'")
+                raise ValueError(f"more than {self._limits.max_structure} of '[{{:,'")  # noqa: TRY301 - refused below
             (hello,) = _read_hello(params)
         except Exception as error:  # noqa: BLE001 - as in receive
             self.state = State.REFUSED
@@ -298,7 +307,9 @@ class ServerConnection:
             self.state = State.REFUSED
             return Refusal(
                 message.request_id,
-                refusal(Code.UNIMPLEMENTED, "this server speaks version 1 of the protocol"),
+                refusal(
+                    Code.UNIMPLEMENTED, "this server speaks version 1 of the protocol"
+                ),
                 close=True,
                 hello=True,
             )
@@ -330,7 +341,9 @@ class ServerConnection:
         until the tenth (W9); without an id it closes at once.
         """
         self._faults += 1
-        error = RPCError(Code.INVALID_ARGUMENT, f"Invalid request: {text}", executed="no")
+        error = RPCError(
+            Code.INVALID_ARGUMENT, f"Invalid request: {text}", executed="no"
+        )
         if request_id == HELLO_ID and self.state is State.NEW:
             # hello that cannot be read is refused like any other.
             self.state = State.REFUSED
@@ -344,7 +357,9 @@ class ServerConnection:
     def _unreadable(self, frame: bytes, error: Exception) -> Refusal:
         request_id = recover_id(frame)
         if request_id is None:
-            return self._illegal(UNKNOWN_ID, "not a JSON object" if _no_object(frame) else _reason(error))
+            return self._illegal(
+                UNKNOWN_ID, "not a JSON object" if _no_object(frame) else _reason(error)
+            )
         return self._illegal(request_id, _reason(error))
 
     def oversize(self, length: int, limit: int) -> RPCError:
@@ -352,7 +367,9 @@ class ServerConnection:
         The answer to a frame that is empty or too big (W3).
         """
         if not length:
-            return RPCError(Code.INVALID_ARGUMENT, "Invalid request: an empty frame", executed="no")
+            return RPCError(
+                Code.INVALID_ARGUMENT, "Invalid request: an empty frame", executed="no"
+            )
         return RPCError(
             Code.RESOURCE_EXHAUSTED,
             f"frame of {length} bytes exceeds the limit of {limit} bytes",
@@ -390,12 +407,17 @@ def _broken(rule: Rule, message: RequestMessage) -> Refusal:
     if rule is Rule.NO_CONTROL:
         return Refusal(
             message.request_id,
-            RPCError(Code.UNIMPLEMENTED, f"Service not found: {CONTROL}", executed="no"),
+            RPCError(
+                Code.UNIMPLEMENTED, f"Service not found: {CONTROL}", executed="no"
+            ),
         )
     if rule is Rule.LATE:
         return Refusal(
             message.request_id,
-            refusal(Code.FAILED_PRECONDITION, "hello must be the first message of a connection"),
+            refusal(
+                Code.FAILED_PRECONDITION,
+                "hello must be the first message of a connection",
+            ),
             hello=True,
         )
     return Refusal(

@@ -86,7 +86,8 @@ def legal_id(request_id: str) -> bool:
     Whether it has 1 to 128 characters and none that is a control character.
     """
     return 0 < len(request_id) <= 128 and (
-        (request_id.isascii() and request_id.isprintable()) or not _CONTROL.search(request_id)
+        (request_id.isascii() and request_id.isprintable())
+        or not _CONTROL.search(request_id)
     )
 
 
