@@ -139,8 +139,18 @@ class SampleTests(SynchronousTestCase):
         self.assertEqual(len(self.bank.own_methods), 9)
         self.assertEqual(
             [it.delivery for it in methods.values()],
-            "readonly transactional readonly idempotent readonly"
-            " once readonly once readonly once".split(),
+            [
+                "readonly",
+                "transactional",
+                "readonly",
+                "idempotent",
+                "readonly",
+                "once",
+                "readonly",
+                "once",
+                "readonly",
+                "once",
+            ],
         )
         transfer = methods["transfer"]
         self.assertEqual(
@@ -418,7 +428,7 @@ class ValueTests(MeaningTestCase):
                 'found the string "a" - it is written in base64: "aGVsbG8="',
             ),
             ("decimal", "' 1'", 'found the string " 1"'),
-            ("map<int, int>", "[1]", "found a list"),
+            ("map<int,int>", "[1]", "found a list"),
         ):
             expected = f"1:{len(type) + 12}: expected a value of type '{type}', {said}"
             self.assertEqual(faults_of(f"const {type} X = {text}"), [expected])
