@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.test_testing -*-
 """
-The real client and the real server, joined in memory and driven by a clock.
+The real client and the real server, joined in memory and driven by a clock::
 
     pair = connect(registry)
     calculator = pair.client.proxy(idl.ICalculator)

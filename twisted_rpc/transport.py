@@ -43,7 +43,7 @@ class FrameProtocol(Int32StringReceiver):
     """
     One connection's frames, in both directions.
 
-    A subclass gets L{stringReceived} for each frame and L{turnEnded} after the
+    A subclass gets C{stringReceived} for each frame and L{turnEnded} after the
     last of those that were there, and sends with L{send_frame}.  All frames sent
     during a turn leave in one write.
 

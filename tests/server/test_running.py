@@ -428,11 +428,18 @@ class AsyncioTests(SynchronousTestCase):
             return got
 
         results: list[Any] = []
-        start(work(), contextvars.Context(), loop).addBoth(results.append)
-        loop.call_soon(fires.callback, 2)
-        loop.call_later(0.01, fails.errback, ZeroDivisionError())
-        loop.call_later(0.05, loop.stop)
-        loop.run_forever()
+
+        def run() -> None:
+            start(work(), contextvars.Context(), loop).addBoth(results.append)
+            loop.call_soon(fires.callback, 2)
+            loop.call_later(0.01, fails.errback, ZeroDivisionError())
+            loop.call_later(0.05, loop.stop)
+            loop.run_forever()
+
+        # This thread may have a loop already: that of the reactor.
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(30)
         self.assertEqual(results, [[1, 2, "failed", 3]])
         self.assertIsNone(asyncio_loop(Clock()))
 

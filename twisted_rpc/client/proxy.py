@@ -188,9 +188,9 @@ def with_options(
     wait_for_ready: bool | None = None,
 ) -> _P:
     """
-    The same proxy with other options: for single calls.
+    The same proxy with other options, for single calls::
 
-        C{with_options(calculator, timeout=0.5).add(5, 3)}
+        with_options(calculator, timeout=0.5).add(5, 3)
 
     @param timeout: seconds, over all attempts.
     @param retry: provides L{IRetryPolicy<twisted_rpc.interfaces.IRetryPolicy>}.

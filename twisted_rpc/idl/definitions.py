@@ -216,7 +216,7 @@ class Definitions(Phrases):
     def begins_body(self, index: int) -> bool:
         """
         Whether a definition with a body begins at a token: two words and then
-        C{{} or C{extends} and a word, which no member and no method can be.
+        a brace or C{extends} and a word, which no member and no method can be.
         """
         word = self.tokens[index]
         if word.text not in _WITH_BODY or word.kind != "word":

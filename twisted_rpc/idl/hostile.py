@@ -37,7 +37,7 @@ class Guard:
     Refuses bytes that would cost too much to decode.
 
     @ivar max_depth: levels of nesting.
-    @ivar max_structure: C{[ { : ,} in one message, outside strings.
+    @ivar max_structure: brackets, braces, colons and commas in one message, outside strings.
     @ivar harmless: bytes; what is not longer needs no look.
     """
 

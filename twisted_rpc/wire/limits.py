@@ -24,7 +24,7 @@ class Limits:
         server requires it.
     @ivar max_depth: nesting of JSON.
     @ivar max_digits: digits of an integer.
-    @ivar max_structure: C{[ { : ,} in one message (delivery.md, X6).
+    @ivar max_structure: brackets, braces, colons and commas in one message (delivery.md, X6).
     @ivar max_meta: names and texts of C{ext.meta} together.
     @ivar max_meta_names: names in C{ext.meta}.
     @ivar max_inflight: calls in progress on an extended connection.

@@ -21,7 +21,8 @@ RECOVERABLE = 64 * KIB
 _ID = re.compile(rb'\A\s*\{\s*"request_id"\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
 # A string, or what one that never ends leaves: else each quote in that would be
 # tried anew, 8 s for 40 kB.  Possessive, so that no way back is remembered.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STRING_PATTERN = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+_STRING = re.compile(_STRING_PATTERN, re.DOTALL)
 
 
 def too_deep(text: bytes, limit: int) -> bool:
@@ -72,8 +73,8 @@ def recover_id(text: bytes) -> str | None:
 
 def too_wide(text: bytes, limit: int) -> bool:
     """
-    Whether C{text} holds more than C{limit} of C{[ { : ,}, which is what untyped
-    values cost: 4 MiB of them take 0.7 s and 150 MB.  Those in strings count.
+    Whether C{text} holds more than C{limit} of brackets, braces, colons and commas,
+    which is what untyped values cost: 4 MiB of them take 0.7 s and 150 MB.  Those in strings count.
     """
     return len(text) > limit and sum(map(text.count, (b"[", b"{", b":", b","))) > limit
 
