@@ -41,8 +41,15 @@ def start(
     """
     if loop is None:
         return context.run(Deferred.fromCoroutine, coroutine)
-    task = loop.create_task(_awaiting_both(coroutine, loop), context=context)
+    task = loop.create_task(_task(coroutine, loop), context=context)
     return Deferred.fromFuture(task)
+
+
+async def _task(
+    coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
+) -> _T:
+    # A task is made of a real coroutine only, since Python 3.12.
+    return await _awaiting_both(coroutine, loop)
 
 
 @types.coroutine
