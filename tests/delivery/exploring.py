@@ -751,12 +751,12 @@ def _stuck(
     A world with an attempt left and no way to an end of the call.
     """
     reached = {world for world in worlds if value(world.callers, "a").phase in ENDED}
-    todo = list(reached)
-    while todo:
-        for world in back.get(todo.pop(), ()):
+    open_ = list(reached)
+    while open_:
+        for world in back.get(open_.pop(), ()):
             if world not in reached:
                 reached.add(world)
-                todo.append(world)
+                open_.append(world)
     for world in worlds:
         caller: Caller = value(world.callers, "a")
         left = caller.sent < exploration.scenario.attempts

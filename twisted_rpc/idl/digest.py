@@ -156,13 +156,13 @@ class _Types:
         Find what is reached.  Not by recursion, which a chain of structs as
         long as a file would end.
         """
-        todo = [*definitions][::-1]
-        while todo:
-            definition = todo.pop()
+        unread = [*definitions][::-1]
+        while unread:
+            definition = unread.pop()
             if id(definition) not in self._names:
                 self._names[id(definition)] = definition.name
                 self._found.append(definition)
-                todo += [*_held(definition)][::-1]
+                unread += [*_held(definition)][::-1]
 
     def _call(self, found: list[_Named]) -> None:
         """
