@@ -60,6 +60,7 @@ class Deduplicating(RuleBasedStateMachine):
         self.floors: dict[str, float] = {}
         self.made: dict[tuple[str, str], float] = {}
         self.gone: set[str] = set()
+        self.detached: set[str] = set()
         self.begin = "later"
         self.open_store()
 
@@ -76,6 +77,7 @@ class Deduplicating(RuleBasedStateMachine):
             sessions=3,
         )
         self.store.start(self.wall())
+        self.detached.clear()
         self.clock.advance(0.001)
         self.respond = deduplicating(self.store)(self.run_it)
         self.callers = {who: self.connect(who) for who in PRINCIPALS}
@@ -124,7 +126,7 @@ class Deduplicating(RuleBasedStateMachine):
 
     def result(self, call: Call) -> bytes:
         """No two calls have the same."""
-        size = 10 if hash(call[2]) % 2 else 1500
+        size = 10 if hash(call[2]) % 2 else 2500
         return f"{call}{len(self.runs)}".encode().ljust(size)
 
     def ask(self, request: Request, begin: str) -> None:
@@ -172,6 +174,8 @@ class Deduplicating(RuleBasedStateMachine):
     )
     def ask_in_session(self, who: str, seq: int, params: str, begin: str) -> None:
         """An attempt in a session."""
+        if who in self.detached:
+            self.reconnect(who)
         caller = self.callers[who]
         request = caller.request(seq, params)
         known = caller.session is not None and seq <= caller.session.floor
@@ -205,13 +209,25 @@ class Deduplicating(RuleBasedStateMachine):
             self.store.release(session, ack)
 
     @rule(who=WHO)
+    def disconnect(self, who: str) -> None:
+        """The connection is lost."""
+        session = self.callers[who].session
+        if who not in self.detached and session is not None:
+            self.detached.add(who)
+            self.store.detach(session, self.clock.seconds())
+
+    @rule(who=WHO)
     def reconnect(self, who: str) -> None:
-        """The connection is lost, and the session resumed on another."""
+        """The session is resumed on another connection, or a new one begins."""
         caller = self.callers[who]
+        if who not in self.detached:
+            return
         assert caller.session is not None
-        self.store.detach(caller.session, self.clock.seconds())
+        self.detached.remove(who)
         self.callers[who] = again = self.connect(who, plain=True)
+        before = set(self.store.sessions)
         session, resumed = self.store.attach(who, caller.session.id)
+        self.gone |= before - set(self.store.sessions)
         assert resumed == (session.id == caller.session.id)
         assert resumed != (caller.session.id in self.gone)
         again.session = session
@@ -221,14 +237,17 @@ class Deduplicating(RuleBasedStateMachine):
         """Another principal asks for the session."""
         session = self.callers[who].session
         assert session is not None
+        before = set(self.store.sessions)
         other = "eve" if who == "ada" else "ada"
         try:
             found, resumed = self.store.attach(other, session.id)
         except RPCError as error:
             assert error.code is Code.RESOURCE_EXHAUSTED
             return
-        assert not resumed and found is not session
+        assert not resumed
+        assert found is not session
         self.store.detach(found, self.clock.seconds())
+        self.gone |= before - set(self.store.sessions)
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -275,9 +294,11 @@ class Deduplicating(RuleBasedStateMachine):
         for session in ledger.sessions.values():
             self.store._evict(session, 0)
 
-    @rule()
-    def restart(self) -> None:
+    @rule(once_in_a_while=st.integers(0, 5))
+    def restart(self, once_in_a_while: int) -> None:
         """The process ends, and starts again."""
+        if once_in_a_while:
+            return
         self.clock.advance(0.001)
         self.gone |= set(self.store.sessions)
         self.floors.clear()

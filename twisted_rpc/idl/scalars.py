@@ -21,6 +21,9 @@ from twisted_rpc.idl.words import INTEGERS
 #: A decimal's exponent lies within this, as that of IEEE 754's decimal128 does.
 MAX_EXPONENT: Final = 6144
 
+#: Python writes no integers of more digits, by default.
+_TOO_LONG: Final = 10**MAX_DIGITS
+
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -145,6 +148,8 @@ def _integer(number: Number, type: str) -> int:
         if scaled.denominator != 1:
             raise Misfit("", "it is not a whole number of bytes")
         value = int(scaled)
+        if abs(value) >= _TOO_LONG:
+            raise Misfit(f"{_cut(number.digits)}{number.unit} is out of range")
     else:
         raise Misfit("", "it is written without a point and an exponent")
     low, high = INTEGERS[type]
