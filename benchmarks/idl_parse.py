@@ -14,11 +14,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from twisted_rpc.idl.format import format_text
-from twisted_rpc.idl.parser import parse
+from twisted_rpc.idl.formatting.format import format_text
 from twisted_rpc.idl.reader import digest, read_text
-from twisted_rpc.idl.source import Source
-from twisted_rpc.idl.tokens import tokenize
+from twisted_rpc.idl.syntax.parser import parse
+from twisted_rpc.idl.syntax.source import Source
+from twisted_rpc.idl.syntax.tokens import tokenize
 
 SAMPLES = Path(__file__).parents[1] / "tests" / "idl" / "samples"
 COPIES = 27

@@ -20,10 +20,10 @@ from typing import Any
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc._frames import show
-from twisted_rpc._logs import as_json, as_text, read_levels
 from twisted_rpc._tap import Options, makeService
 from twisted_rpc.quantities import duration, size
+from twisted_rpc.twistd.frames import show
+from twisted_rpc.twistd.logs import as_json, as_text, read_levels
 
 ROOT = Path(__file__).parent.parent
 

@@ -20,17 +20,17 @@ import twisted
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
-from twisted_rpc._check import report
-from twisted_rpc._frames import log_frames, sensitive_methods
-from twisted_rpc._implementations import UnusableError, load, match
-from twisted_rpc._logs import FORMATS, Format, is_debugged, read_levels
-from twisted_rpc._serving import ServingRPC, twistd_observer
 from twisted_rpc._version import __version__
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
+from twisted_rpc.twistd.check import report
+from twisted_rpc.twistd.frames import log_frames, sensitive_methods
+from twisted_rpc.twistd.implementations import UnusableError, load, match
+from twisted_rpc.twistd.logs import FORMATS, Format, is_debugged, read_levels
+from twisted_rpc.twistd.serving import ServingRPC, twistd_observer
 from twisted_rpc.wire.limits import Limits
 
 __all__ = ["Options", "makeService"]

@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 from typing import Final
 
-from twisted_rpc.idl.literals import FACTORS, SECONDS
+from twisted_rpc.idl.syntax.literals import FACTORS, SECONDS
 
 _QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
 

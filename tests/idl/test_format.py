@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.idl.texts import BANK
 from twisted_rpc.errors import IDLError
-from twisted_rpc.idl.format import format_text
+from twisted_rpc.idl.formatting.format import format_text
 
 
 class FormatTests(SynchronousTestCase):

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.idl.texts import BANK
 from twisted_rpc.errors import IDLError
-from twisted_rpc.idl import tree
-from twisted_rpc.idl.parser import parse
-from twisted_rpc.idl.source import Source
+from twisted_rpc.idl.syntax import tree
+from twisted_rpc.idl.syntax.parser import parse
+from twisted_rpc.idl.syntax.source import Source
 
 
 def parsed(text: str) -> list[Any]:

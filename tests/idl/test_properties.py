@@ -15,12 +15,12 @@ from tests.idl import classic
 from tests.idl.texts import BANK, SAMPLES, WORDS, Texts, tokens_of
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import model
-from twisted_rpc.idl.format import format_text
-from twisted_rpc.idl.parser import parse
+from twisted_rpc.idl.formatting.format import format_text
 from twisted_rpc.idl.reader import digest, read_file, read_text
-from twisted_rpc.idl.source import Source
-from twisted_rpc.idl.tokens import tokenize
-from twisted_rpc.idl.tree import outline
+from twisted_rpc.idl.syntax.parser import parse
+from twisted_rpc.idl.syntax.source import Source
+from twisted_rpc.idl.syntax.tokens import tokenize
+from twisted_rpc.idl.syntax.tree import outline
 
 SEEDS: Final = st.integers(0, 2**32)
 TYPES: Final = ("int", "string", "float", "bool", "list")

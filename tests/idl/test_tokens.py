@@ -9,10 +9,15 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rpc.errors import IDLError
-from twisted_rpc.idl.literals import LiteralFault, Number, read_number, read_string
 from twisted_rpc.idl.reader import read_file, read_text
-from twisted_rpc.idl.source import MAX_BYTES, Source
-from twisted_rpc.idl.tokens import Token, tokenize
+from twisted_rpc.idl.syntax.literals import (
+    LiteralFault,
+    Number,
+    read_number,
+    read_string,
+)
+from twisted_rpc.idl.syntax.source import MAX_BYTES, Source
+from twisted_rpc.idl.syntax.tokens import Token, tokenize
 
 
 def tokens_of(text: str) -> list[Token]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from twisted_rpc.idl.source import Source
-from twisted_rpc.idl.tokens import tokenize
+from twisted_rpc.idl.syntax.source import Source
+from twisted_rpc.idl.syntax.tokens import tokenize
 
 SAMPLES: Final = Path(__file__).with_name("samples")
 BANK: Final = SAMPLES / "bank.idl"

@@ -1,5 +1,5 @@
 """
-Tests for L{twisted_rpc.server.annotations}.
+Tests for L{twisted_rpc.server.verification.annotations}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.idl.model import Type
-from twisted_rpc.server.annotations import (
+from twisted_rpc.server.verification.annotations import (
     UNRESOLVED,
     accepts,
     awaited,

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="empty-body"
 """
-Tests for L{twisted_rpc.server.verify}: does an implementation fit the IDL?
+Tests for L{twisted_rpc.server.verification.verify}: does an implementation fit the IDL?
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface, implementer
 
 from twisted_rpc.idl import load_idl_text
-from twisted_rpc.server.comparison import Verification
 from twisted_rpc.server.decorators import local, threaded
-from twisted_rpc.server.verify import verify
+from twisted_rpc.server.verification.comparison import Verification
+from twisted_rpc.server.verification.verify import verify
 
 if TYPE_CHECKING:
     from nowhere import OnlyForTypeCheckers  # type: ignore[import-not-found]

@@ -17,8 +17,10 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.sampled_from([10**400, -(10**30), 2**53, 1e308, float("nan"), float("inf")])
     | st.floats()
     | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

@@ -310,9 +310,7 @@ class ReadTests(SynchronousTestCase):
         """
         Of a name that occurs twice the last counts (W6).
         """
-        frame = (
-            b'{"request_id":"a","request_id":"b","method":"m","params":[],"timestamp":1}'
-        )
+        frame = b'{"request_id":"a","request_id":"b","method":"m","params":[],"timestamp":1}'
         received = ServerConnection(Limits()).receive(frame)
         assert isinstance(received, RequestMessage)
         self.assertEqual(received.request_id, "b")

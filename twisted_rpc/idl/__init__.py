@@ -8,12 +8,12 @@ It knows nothing of Twisted and nothing of the wire.
 
 from __future__ import annotations
 
-from .build import Schema
-from .enumeration import Enumeration
-from .exceptions import DeclaredError
-from .load import load_idl, load_idl_text, service_schema
-from .schema import MethodSchema, Parameter, ServiceSchema
-from .structs import Struct
+from twisted_rpc.idl.load import load_idl, load_idl_text, service_schema
+from twisted_rpc.idl.python.build import Schema
+from twisted_rpc.idl.python.enumeration import Enumeration
+from twisted_rpc.idl.python.exceptions import DeclaredError
+from twisted_rpc.idl.python.schema import MethodSchema, Parameter, ServiceSchema
+from twisted_rpc.idl.python.structs import Struct
 
 __all__ = [
     "DeclaredError",

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twisted_rpc.errors import Fault, IDLError
-from twisted_rpc.idl import model, tree
-from twisted_rpc.idl.cursor import MAX_DEPTH
-from twisted_rpc.idl.meaning import import_alias, understand
-from twisted_rpc.idl.parser import parse
-from twisted_rpc.idl.source import MAX_BYTES, Source, decode, too_long
+from twisted_rpc.idl import model
+from twisted_rpc.idl.semantics.meaning import import_alias, understand
+from twisted_rpc.idl.syntax import tree
+from twisted_rpc.idl.syntax.cursor import MAX_DEPTH
+from twisted_rpc.idl.syntax.parser import parse
+from twisted_rpc.idl.syntax.source import MAX_BYTES, Source, decode, too_long
 
 _ALIAS_HINT = 'write import "%s" as name'
 

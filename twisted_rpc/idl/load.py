@@ -11,10 +11,10 @@ from typing import Any
 
 from zope.interface.interface import InterfaceClass
 
-from .build import Schema, build
-from .interfaces import SERVICE
-from .reader import read_file, read_text
-from .schema import ServiceSchema
+from twisted_rpc.idl.python.build import Schema, build
+from twisted_rpc.idl.python.interfaces import SERVICE
+from twisted_rpc.idl.python.schema import ServiceSchema
+from twisted_rpc.idl.reader import read_file, read_text
 
 Path = str | os.PathLike[str]
 

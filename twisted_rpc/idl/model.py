@@ -2,9 +2,9 @@
 """
 What an IDL file means, after its names are resolved and all of it is checked.
 
-The reader makes it from text (L{twisted_rpc.idl.parser}, then
-L{twisted_rpc.idl.meaning}); the Python side is built from it
-(L{twisted_rpc.idl.build}), and so are digests, reference pages and the
+The reader makes it from text (L{twisted_rpc.idl.syntax.parser}, then
+L{twisted_rpc.idl.semantics.meaning}); the Python side is built from it
+(L{twisted_rpc.idl.python.build}), and so are digests, reference pages and the
 comparison of two versions.
 """
 

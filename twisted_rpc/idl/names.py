@@ -12,8 +12,7 @@ import keyword
 from typing import Final
 
 from twisted_rpc.errors import RPCError
-
-from .model import Field
+from twisted_rpc.idl.model import Field
 
 #: Words that an L{enum.Enum} keeps for itself.
 _OF_ENUMS: Final = frozenset({"name", "value", "mro", "known"})

@@ -2,8 +2,8 @@
 """
 Reading IDL: from a path or a text to a checked L{model.File}.
 
-The way: L{tokens<twisted_rpc.idl.tokens>}, L{tree<twisted_rpc.idl.parser>},
-L{meaning<twisted_rpc.idl.meaning>}.
+The way: L{tokens<twisted_rpc.idl.syntax.tokens>}, L{tree<twisted_rpc.idl.syntax.parser>},
+L{meaning<twisted_rpc.idl.semantics.meaning>}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import model
 from twisted_rpc.idl.digest import digest
 from twisted_rpc.idl.imports import Library
-from twisted_rpc.idl.source import MAX_BYTES, Source, too_long
+from twisted_rpc.idl.syntax.source import MAX_BYTES, Source, too_long
 
 __all__ = ["digest", "read_file", "read_text"]
 

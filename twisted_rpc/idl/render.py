@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from .annotation_table import SHAPES
-from .model import (
+from twisted_rpc.idl.codecs.types import INTEGERS
+from twisted_rpc.idl.model import (
     Annotation,
     Annotations,
     Enum,
@@ -24,7 +24,7 @@ from .model import (
     Type,
     Union_,
 )
-from .types import INTEGERS
+from twisted_rpc.idl.semantics.annotation_table import SHAPES
 
 Definition = Enum | Struct | Union_ | Service
 

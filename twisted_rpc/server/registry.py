@@ -13,12 +13,16 @@ from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
 from twisted_rpc.idl import service_schema
-from twisted_rpc.idl.schema import MethodSchema, ServiceSchema
+from twisted_rpc.idl.python.schema import MethodSchema, ServiceSchema
 from twisted_rpc.interfaces import IRegistry
-from twisted_rpc.server.comparison import Verification
 from twisted_rpc.server.decorators import is_threaded
-from twisted_rpc.server.findings import Finding, RegistrationError, described
-from twisted_rpc.server.verify import verify
+from twisted_rpc.server.verification.comparison import Verification
+from twisted_rpc.server.verification.findings import (
+    Finding,
+    RegistrationError,
+    described,
+)
+from twisted_rpc.server.verification.verify import verify
 
 __all__ = ["ImplementedMethod", "RegisteredService", "RegistrationError", "Registry"]
 

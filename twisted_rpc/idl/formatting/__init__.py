@@ -1,0 +1,3 @@
+"""
+The one layout of IDL files.
+"""

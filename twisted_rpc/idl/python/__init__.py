@@ -1,0 +1,3 @@
+"""
+What an IDL file becomes in Python: classes, zope interfaces, schemas.
+"""

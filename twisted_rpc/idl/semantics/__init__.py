@@ -1,0 +1,3 @@
+"""
+From a syntax tree to what it means, with everything wrong said at once.
+"""

@@ -1,0 +1,3 @@
+"""
+Whether an implementation fits its interface, with every fault said at once.
+"""
