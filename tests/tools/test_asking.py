@@ -15,7 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rpc import Registry
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing import connect
-from twisted_rpc.tools.command import answer, main, parser
+from twisted_rpc.tools.asking import Question, answer
+from twisted_rpc.tools.command import parser
+from twisted_rpc.tools.commands.call import call
+from twisted_rpc.tools.commands.describe import describe
+from twisted_rpc.tools.commands.list import list_services
+
+QUESTIONS: dict[str, Question] = {
+    "call": call,
+    "list": list_services,
+    "describe": describe,
+}
 
 IDL = """
 /** Sums and greetings. */
@@ -74,7 +84,9 @@ class AskingTests(SynchronousTestCase):
         out, err = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
-        status = self.pair.result(ensureDeferred(answer(self.pair.client, args)))
+        question = QUESTIONS[args.command]
+        asked = answer(self.pair.client, question, args)
+        status = self.pair.result(ensureDeferred(asked))
         return status, out.getvalue(), err.getvalue()
 
     def test_call_by_name_and_in_order(self) -> None:
@@ -183,29 +195,3 @@ class AskingTests(SynchronousTestCase):
         _, out, _ = self.ask("describe")
         self.assertIn("service Other", out)
         self.assertIn("@once, oneway", out)
-
-
-class MainTests(SynchronousTestCase):
-    """
-    The command line itself.
-    """
-
-    def complaint(self, *words: str) -> str:
-        """
-        @return: what a wrong command line is answered.
-        """
-        err = io.StringIO()
-        self.patch(sys, "stderr", err)
-        self.assertEqual(self.assertRaises(SystemExit, main, list(words)).code, 2)
-        return err.getvalue()
-
-    def test_usage(self) -> None:
-        """
-        A wrong command line says what is wrong, and the status is 2.
-        """
-        self.assertIn("required: COMMAND", self.complaint())
-        self.assertIn("ENDPOINT", self.complaint("call"))
-        self.assertIn(
-            "is not a duration", self.complaint("list", "tcp:x:1", "--timeout", "soon")
-        )
-        self.assertIn("above 0", self.complaint("list", "tcp:x:1", "--timeout", "0"))

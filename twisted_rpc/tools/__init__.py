@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.tools.test_main -*-
+# -*- test-case-name: tests.tools.test_command -*-
 """
 The C{twisted-rpc} command.
 """

@@ -1,0 +1,3 @@
+"""
+The subcommands of C{twisted-rpc}, one a file.
+"""

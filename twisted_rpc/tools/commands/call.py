@@ -1,0 +1,179 @@
+# -*- test-case-name: tests.tools.test_asking -*-
+"""
+C{twisted-rpc call}: calls a method and prints its result as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from twisted_rpc.client import Client
+from twisted_rpc.idl import MethodSchema, ServiceSchema, load_idl
+from twisted_rpc.tools.asking import (
+    add_endpoint,
+    asking,
+    hint,
+    method_of,
+    reflected,
+)
+from twisted_rpc.tools.subcommand import MistakeError, Subcommand
+
+#: Types whose values are texts in JSON, so that no quotes are asked for.
+_TEXTS: Final = frozenset(
+    {"string", "bytes", "decimal", "timestamp", "date", "duration", "uuid"}
+)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_endpoint(parser)
+    parser.add_argument("method", metavar="SERVICE.METHOD", help="what to call")
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="NAME=VALUE, or values in order",
+    )
+    parser.add_argument(
+        "--json", metavar="TEXT", help="all arguments, as a JSON array or object"
+    )
+    parser.add_argument(
+        "--idl",
+        metavar="FILE",
+        help="read the service here, instead of asking the server",
+    )
+    parser.add_argument(
+        "--idl-path",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where imported IDL files are searched; repeatable",
+    )
+
+
+async def call(client: Client, args: argparse.Namespace) -> str:
+    """
+    @return: the result of the call, as JSON.
+    """
+    service_name, dot, method_name = args.method.rpartition(".")
+    if not dot:
+        raise MistakeError(f"{args.method!r} is not of the form SERVICE.METHOD")
+    if args.idl is not None:
+        service = _in_file(args.idl, args.idl_path, service_name)
+    else:
+        service = await reflected(client, service_name)
+    method = method_of(service, method_name)
+    if method.streams_result or method.streams_parameter:
+        raise MistakeError(
+            f"{method.full_name} streams, which this command cannot do yet"
+        )
+    given = _arguments(method, args.arguments, args.json)
+    values = method.decode_params(json.dumps(given).encode())[: len(given)]
+    result = await getattr(client.proxy(service), method.name)(*values)
+    return method.encode_result(result).decode()
+
+
+def _in_file(path: str, include: Sequence[str], name: str) -> ServiceSchema:
+    services: Mapping[str, ServiceSchema] = load_idl(
+        path, include=include
+    ).__idl__.services
+    by_wire_name = {each.wire_name: each for each in services.values()}
+    found = services.get(name) or by_wire_name.get(name)
+    if found is None:
+        raise MistakeError(f"{path} has no service {name!r}{hint(name, services)}")
+    return found
+
+
+def _arguments(
+    method: MethodSchema, words: Sequence[str], text: str | None
+) -> list[Any]:
+    """
+    What is to be passed, in order, as JSON values.
+    """
+    if text is not None:
+        if words:
+            raise MistakeError("write the arguments, or --json, not both")
+        value = _read(text, "--json")
+        if isinstance(value, dict):
+            return _in_order(method, value)
+        if not isinstance(value, list):
+            raise MistakeError(
+                "--json: an array, or an object with the parameters' names"
+            )
+        return value
+    names = {each.name for each in method.params}
+    named = [word.partition("=") for word in words]
+    if words and all(equals and name in names for name, equals, _ in named):
+        given = {name: _value(method, name, word) for name, _, word in named}
+        if len(given) < len(words):
+            raise MistakeError("an argument is given twice")
+        return _in_order(method, given)
+    for name, equals, _ in named:
+        if equals and name.isidentifier() and not any(each in names for each in [name]):
+            raise MistakeError(
+                f"{method.full_name} has no parameter {name!r}{hint(name, names)}"
+            )
+    if any(equals and name in names for name, equals, _ in named):
+        raise MistakeError("name all the arguments, or none")
+    if len(words) > len(method.params):
+        raise MistakeError(
+            f"{method.full_name} takes {len(method.params)} arguments, {len(words)} are given"
+        )
+    return [
+        _value(method, each.name, word)
+        for each, word in zip(method.params, words, strict=False)
+    ]
+
+
+def _in_order(method: MethodSchema, given: dict[str, Any]) -> list[Any]:
+    unknown = [
+        name for name in given if name not in {each.name for each in method.params}
+    ]
+    if unknown:
+        names = [each.name for each in method.params]
+        raise MistakeError(
+            f"{method.full_name} has no parameter {unknown[0]!r}{hint(unknown[0], names)}"
+        )
+    last = max(
+        (i for i, each in enumerate(method.params) if each.name in given), default=-1
+    )
+    values = []
+    for each in method.params[: last + 1]:
+        if each.name not in given and not each.has_default:
+            raise MistakeError(f"the argument {each.name!r} is missing")
+        values.append(given.get(each.name, each.model.default))
+    return values
+
+
+def _value(method: MethodSchema, name: str, word: str) -> Any:
+    """
+    One word as the parameter's type has it in JSON.
+    """
+    (parameter,) = [each for each in method.params if each.name == name]
+    type_ = parameter.model.type
+    is_text = type_.name in _TEXTS or hasattr(type_.definition, "values")
+    if is_text and not (type_.optional and word == "null"):
+        return word
+    return _read(word, name)
+
+
+def _read(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise MistakeError(f"{name}: {text!r} is not JSON: {error}") from error
+
+
+CALL: Final = Subcommand(
+    name="call",
+    summary="call a method and print its result as JSON",
+    add_arguments=_add_arguments,
+    run=asking(call),
+    examples="""\
+  twisted-rpc call tcp:127.0.0.1:5000 Calculator.add a=5 b=3
+  twisted-rpc call tcp:127.0.0.1:5000 Calculator.add 5 3
+  twisted-rpc call tcp:127.0.0.1:5000 Calculator.greet --json '["Ann"]'
+""",
+)
