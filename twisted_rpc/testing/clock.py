@@ -1,0 +1,60 @@
+# -*- test-case-name: tests.test_testing -*-
+"""
+A reactor of nothing but time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+#: When the clocks of this package start, in Unix seconds.
+EPOCH = 1_800_000_000.0
+
+
+@implementer(IReactorFromThreads)
+class MemoryClock(Clock):
+    """
+    A reactor of nothing but time, and calls that threads leave for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rightNow = EPOCH
+        self._left: deque[Callable[[], object]] = deque()
+        self._woken = threading.Event()
+
+    def callFromThread(
+        self, callable: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> None:
+        """
+        Call C{callable} when the clock is advanced next.
+        """
+        self._left.append(lambda: callable(*args, **kwargs))
+        self._woken.set()
+
+    def take_calls(self) -> bool:
+        """
+        Make the calls that threads left.
+
+        @return: whether there were any.
+        """
+        self._woken.clear()
+        any_left = bool(self._left)
+        while self._left:
+            self._left.popleft()()
+        return any_left
+
+    def wait_for_thread(self, seconds: float) -> bool:
+        """
+        Wait until a thread leaves a call.
+
+        @return: whether one did.
+        """
+        return self._woken.wait(seconds)

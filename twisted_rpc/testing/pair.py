@@ -1,0 +1,133 @@
+# -*- test-case-name: tests.test_testing -*-
+"""
+A client and a server, joined in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_rpc.client import Client
+from twisted_rpc.server import Server
+from twisted_rpc.testing.clock import MemoryClock
+from twisted_rpc.testing.endpoint import MemoryEndpoint
+from twisted_rpc.testing.network import MemoryNetwork
+
+_T = TypeVar("_T")
+
+
+class Pair:
+    """
+    A client and a server in memory.
+
+    @ivar clock: the time of both.
+    @ivar network: their connections.
+    @ivar endpoint: where the client connects.
+    """
+
+    def __init__(
+        self,
+        clock: MemoryClock,
+        network: MemoryNetwork,
+        endpoint: MemoryEndpoint,
+        server: Server,
+        client: Client,
+    ) -> None:
+        self.clock = clock
+        self.network = network
+        self.endpoint = endpoint
+        self.server = server
+        self.client = client
+
+    def pump(self) -> None:
+        """
+        Deliver everything, until nothing happens any more without time passing.
+        """
+        busy = True
+        while busy:
+            busy = self.clock.take_calls()
+            busy = self.network.deliver() or busy
+            now = self.clock.seconds()
+            due = any(call.getTime() <= now for call in self.clock.getDelayedCalls())
+            if due:
+                self.clock.advance(0)
+                busy = True
+
+    def advance(self, seconds: float, step: float = 0.025) -> None:
+        """
+        Let time pass, in steps between which everything is delivered.
+        """
+        self.pump()
+        end = self.clock.seconds() + seconds
+        while (left := end - self.clock.seconds()) > 1e-9:
+            self.clock.advance(min(step, left))
+            self.pump()
+
+    def result(self, deferred: Deferred[_T], seconds: float = 60.0) -> _T:
+        """
+        Let things happen until C{deferred} has its result, at most so many
+        seconds of the clock; threads get as many real seconds.
+
+        @return: the result.
+
+        @raise Exception: what it failed with; C{AssertionError}, nothing came.
+        """
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        self.pump()
+        threads = self.server.factory.shared.threads
+        while not results and threads.outstanding:
+            self.clock.wait_for_thread(seconds)
+            self.pump()
+        end = self.clock.seconds() + seconds
+        while not results and self.clock.seconds() < end:
+            self.advance(0.025)
+        if not results:
+            raise AssertionError(f"no result after {seconds:g} s of the clock")
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        result: _T = results[0]
+        return result
+
+    def close(self) -> None:
+        """
+        Stop both, and let it happen.
+        """
+        self.client.close()
+        self.pump()
+        self.server.stopService()
+        self.advance(2.0)
+
+
+def connect(
+    registry: Any,
+    *,
+    clock: MemoryClock | None = None,
+    server: dict[str, Any] | None = None,
+    client: dict[str, Any] | None = None,
+) -> Pair:
+    """
+    A server of C{registry} and a client of it, joined in memory.
+
+    @param clock: C{None}: one of their own.
+    @param server: arguments of L{Server}.
+    @param client: arguments of L{Client}.
+    """
+    clock = clock if clock is not None else MemoryClock()
+    network = MemoryNetwork()
+    made = Server(registry, reactor=clock, wall=clock.seconds, **(server or {}))
+    made.factory.doStart()
+    made.startService()
+    # The store begins at the epoch; requests that are dated then came after.
+    clock.advance(0.001)
+    endpoint = MemoryEndpoint(network, made.factory)
+    return Pair(
+        clock,
+        network,
+        endpoint,
+        made,
+        Client(endpoint, reactor=clock, wall=clock.seconds, **(client or {})),
+    )
