@@ -12,6 +12,8 @@ from typing import Final
 from twisted_rpc._version import __version__
 from twisted_rpc.tools.commands.call import CALL
 from twisted_rpc.tools.commands.describe import DESCRIBE
+from twisted_rpc.tools.commands.digest import DIGEST
+from twisted_rpc.tools.commands.format import FORMAT
 from twisted_rpc.tools.commands.list import LIST
 from twisted_rpc.tools.subcommand import TOLD, failure
 
@@ -20,6 +22,8 @@ COMMANDS: Final = (
     CALL,
     LIST,
     DESCRIBE,
+    FORMAT,
+    DIGEST,
 )
 
 _EXAMPLES = """\

@@ -19,6 +19,7 @@ from twisted_rpc.tools.asking import (
     method_of,
     reflected,
 )
+from twisted_rpc.tools.files import add_idl_path
 from twisted_rpc.tools.subcommand import MistakeError, Subcommand
 
 #: Types whose values are texts in JSON, so that no quotes are asked for.
@@ -44,13 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="read the service here, instead of asking the server",
     )
-    parser.add_argument(
-        "--idl-path",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where imported IDL files are searched; repeatable",
-    )
+    add_idl_path(parser)
 
 
 async def call(client: Client, args: argparse.Namespace) -> str:
