@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_testing -*-
+# -*- test-case-name: tests.testing.test_network -*-
 """
 The real client and the real server, joined in memory and driven by a clock::
 
@@ -15,16 +15,22 @@ sockets; no reactor runs, and nothing sleeps.
 
 from twisted_rpc.testing.clock import EPOCH, MemoryClock
 from twisted_rpc.testing.endpoint import MemoryEndpoint
+from twisted_rpc.testing.faults import Cut, Faults
 from twisted_rpc.testing.network import BUFFER, MemoryNetwork, MemoryTransport
 from twisted_rpc.testing.pair import Pair, connect
+from twisted_rpc.testing.proxy import FaultProxy, Proxied
 
 __all__ = [
     "BUFFER",
     "EPOCH",
+    "Cut",
+    "FaultProxy",
+    "Faults",
     "MemoryClock",
     "MemoryEndpoint",
     "MemoryNetwork",
     "MemoryTransport",
     "Pair",
+    "Proxied",
     "connect",
 ]

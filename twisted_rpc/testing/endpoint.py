@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_testing -*-
+# -*- test-case-name: tests.testing.test_network -*-
 """
 Where clients connect, in memory.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_testing -*-
+# -*- test-case-name: tests.testing.test_network -*-
 """
 Connections in memory.
 """
@@ -13,7 +13,11 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IProtocol, ITransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    ITransport,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -82,7 +86,8 @@ class MemoryTransport:
 
     def loseWriteConnection(self) -> None:
         """
-        Write no more; the peer is told when it has read everything.
+        Write no more; the peer is told when it has read everything.  Unless it
+        provides C{IHalfCloseableProtocol} the connection ends then.
         """
         self._half_closed = True
 
@@ -156,7 +161,12 @@ class MemoryTransport:
             self.protocol.dataReceived(data)
             peer._drained()
             return True
-        if self._reading and not self.inbox and peer._half_closed:
+        if self._reading and peer._half_closed and not self._eof:
+            self._eof = True
+            protocol: Any = self.protocol
+            if not self._half_closed and IHalfCloseableProtocol.providedBy(protocol):
+                protocol.readConnectionLost()
+                return True
             self._end(ConnectionDone())
             peer._end(ConnectionDone())
             return True

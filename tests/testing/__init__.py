@@ -1,0 +1,3 @@
+"""
+Tests of what users test with.
+"""
