@@ -146,6 +146,11 @@ class IRetryBudget(Interface):
         @return: whether the budget has room for one.
         """
 
+    def allows() -> bool:
+        """
+        Whether the budget has room for a retry now; takes nothing from it.
+        """
+
 
 class IResolver(Interface):
     """

@@ -271,6 +271,9 @@ class AttemptTests(ScriptedCase):
             def failure(self) -> bool:
                 return True
 
+            def allows(self) -> bool:
+                return True
+
         self.started(retry=Stubborn(), retry_budget=Endless())
         outcome = self.watch(self.shop.buy(5))
         self.advance(2)
@@ -336,6 +339,21 @@ class AttemptTests(ScriptedCase):
         self.told(outcome, "UNAVAILABLE", "no")
         self.assertEqual(len(connection.calls), 2)
 
+    def test_c5_nothing_is_free_when_the_budget_is_spent(self) -> None:
+        """
+        A server that refuses everything is not asked twice as much: the free
+        repetition takes no token, but ends with the budget.
+        """
+        self.server.on_call = lambda connection, call: connection.refuse(
+            call, "UNAVAILABLE"
+        )
+        self.started()
+        for _ in range(100):
+            outcome = self.watch(self.shop.buy(5))
+            self.advance(0.2)
+            self.told(outcome, "UNAVAILABLE", "no")
+        self.assertLess(len(self.server.frames), 115)
+
     def test_c6_wins_over_the_free_repetition(self) -> None:
         """
         UNAVAILABLE with a C{retry_after} is not repeated before that.
@@ -362,8 +380,8 @@ class AttemptTests(ScriptedCase):
 
     def test_c7_budget(self) -> None:
         """
-        While every call is refused, four retries are made in all, and then each
-        call has one attempt.
+        While every call is refused, three retries are made in all, and then each
+        call has one attempt: the last failure of a call counts too.
         """
         self.server.on_call = lambda connection, call: connection.refuse(
             call, "RESOURCE_EXHAUSTED"
@@ -373,7 +391,7 @@ class AttemptTests(ScriptedCase):
         self.advance(1)
         for outcome in outcomes:
             self.told(outcome, "RESOURCE_EXHAUSTED", "no")
-        self.assertEqual(len(self.server.frames), 24)
+        self.assertEqual(len(self.server.frames), 23)
 
     def test_c7_answers_fill_the_budget(self) -> None:
         """
@@ -415,9 +433,9 @@ class AttemptTests(ScriptedCase):
         connection = self.started()
         link = self.client.pool.links[0]
         outcome = self.watch(self.shop.buy(5))
-        link._max_frame = len(self.server.frames[0])
-        connection_protocol: Any = link._protocol
-        connection_protocol.connection.max_frame = link._max_frame
+        link.max_frame = len(self.server.frames[0])
+        connection_protocol: Any = link.protocol
+        connection_protocol.connection.max_frame = link.max_frame
         connection.refuse(connection.calls[0], "RESOURCE_EXHAUSTED", retry_after=10)
         self.advance(0.1)
         self.told(outcome, "RESOURCE_EXHAUSTED", "no")
@@ -737,7 +755,7 @@ class CancelTests(ScriptedCase):
         self.server.here.welcome()
         self.advance(1)
         self.assertEqual(self.server.frames, [])
-        self.assertEqual(self.client.pool._waiting_bytes, 0)
+        self.assertEqual(self.client.pool.queue.size, 0)
 
     def test_cancel_while_the_connection_is_lost(self) -> None:
         """
@@ -879,7 +897,7 @@ class DeadlineTests(ScriptedCase):
         retry.cancel()
         call.retry = None
         call.deadline = self.clock.seconds()
-        pool.links[0]._retry_now(call)
+        pool.links[0].retrying.again(call)
         self.pump()
         self.assertEqual(len(connection.calls), 1)
         self.advance(0.05)

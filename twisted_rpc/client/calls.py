@@ -196,7 +196,7 @@ class Call:
         """
         Its time is up while it waits to be sent.
         """
-        self.pool.unqueue(self)
+        self.pool.queue.discard(self)
         self.gave_up(late=True)
 
     def _stop(self) -> None:
@@ -211,7 +211,7 @@ class Call:
         The caller gives it up: no more attempts, and the server is told.
         """
         self._stop()
-        self.pool.unqueue(self)
+        self.pool.queue.discard(self)
         if self.link is not None:
             self.link.cancelled(self)
 
@@ -262,3 +262,23 @@ class Call:
         if self.metadata:
             ext["meta"] = dict(self.metadata)
         return ext
+
+
+def declared(call: Call, error: RPCError, message: ReplyMessage) -> RPCError:
+    """
+    The exception of the IDL's that C{error} stands for, if this side knows it.
+    """
+    ext = message.ext
+    if ext is None or ext.type is None:
+        return error
+    known: RPCError | None = call.target.schema.decode_exception(
+        ext.type, bytes(ext.data), error.message, error.code
+    )
+    if known is None:
+        return error
+    known.executed = error.executed
+    known.remote = True
+    known.retry_after = error.retry_after
+    known.replayed = error.replayed
+    known.error_id = error.error_id
+    return known

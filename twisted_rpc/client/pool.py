@@ -13,26 +13,23 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from twisted_rpc._version import __version__
-from twisted_rpc.client.backoff import Backoff
 from twisted_rpc.client.calls import Call, Target
-from twisted_rpc.client.link import Link, State
+from twisted_rpc.client.connecting import State
+from twisted_rpc.client.link import Link
 from twisted_rpc.client.protocol import ClientProtocol
+from twisted_rpc.client.questions import Question
 from twisted_rpc.client.retry import RetryBudget
 from twisted_rpc.client.secrecy import may_carry_secrets
+from twisted_rpc.client.waiting import WaitingCalls
 from twisted_rpc.deadlines import TICK, Deadlines
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.wire.client import Wire
-from twisted_rpc.wire.limits import MIB, Limits
+from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import Auth, Hello, HelloLimits, Welcome
 
 SOFTWARE = f"twisted_rpc/{__version__}"
-
-#: Calls, and bytes of their arguments, that wait for a connection (C9).
-MAX_WAITING = 1_000
-MAX_WAITING_BYTES = 8 * MIB
 
 #: Sessions that end with their last call, while new calls use another.
 MAX_RETIRED = 8
@@ -86,11 +83,13 @@ class Pool:
         self.wire: Wire = wire
         self.connect_timeout = connect_timeout
         self.budget = budget if budget is not None else RetryBudget()
-        self.backoff = Backoff(chance)
+        self.chance = chance
         self.digests: dict[str, str] = {}
         self.welcome: Welcome | None = None
         self.strays = 0
-        self.queue: dict[Call, None] = {}
+        self.deadlines = Deadlines(clock)
+        self.queue = WaitingCalls(self.deadlines)
+        self.questions: set[Question] = set()
         self.links: list[Link] = []
         self.retired: set[Link] = set()
         self.pid = _forks[0]
@@ -100,12 +99,9 @@ class Pool:
         self._auth_in_clear = auth_in_clear
         self.ping = ping
         self._link: Link | None = None
-        self._deadlines = Deadlines(clock)
         self._timer: Any = None
-        self._waiting_bytes = 0
         self._unreachable: RPCError | None = None
         self._idle: list[Deferred[None]] = []
-        self._questions: list[_Question] = []
         self.protocols: set[ClientProtocol] = set()
 
     # -- calls ------------------------------------------------------------------------------
@@ -161,17 +157,12 @@ class Pool:
         It cannot be written at once.
         """
         refusal = self._refusal(wait_for_ready=call.target.wait_for_ready)
-        if refusal is None and not self._connected and self._full(len(call.params)):
-            refusal = RPCError(
-                Code.RESOURCE_EXHAUSTED,
-                f"{len(self.queue)} calls with {self._waiting_bytes} bytes wait for a"
-                " connection already",
-                executed="no",
-            )
+        if refusal is None and not self._connected:
+            refusal = self.queue.refusal(len(call.params))
         if refusal is not None:
             call.failed(refusal)
             return
-        self._enqueue(call)
+        self.queue.add(call)
         self.pump()
 
     def _refusal(self, *, wait_for_ready: bool) -> RPCError | None:
@@ -183,26 +174,6 @@ class Pool:
         if self._unreachable is not None and not wait_for_ready and not self._trying:
             return _copy(self._unreachable)
         return None
-
-    def _full(self, size: int) -> bool:
-        return (
-            len(self.queue) >= MAX_WAITING
-            or self._waiting_bytes + size > MAX_WAITING_BYTES
-        )
-
-    def _enqueue(self, call: Call) -> None:
-        self.queue[call] = None
-        self._waiting_bytes += len(call.params)
-        call.tick = self._deadlines.add(call, call.deadline)
-
-    def unqueue(self, call: Call) -> None:
-        """
-        C{call} no longer waits to be sent, if it did.
-        """
-        if call in self.queue:
-            del self.queue[call]
-            self._waiting_bytes -= len(call.params)
-            self._deadlines.discard(call, call.tick)
 
     def requeue(self, call: Call) -> None:
         """
@@ -216,7 +187,7 @@ class Pool:
             if call.retry is not None and call.retry.active():
                 call.retry.cancel()
             call.retry = None
-            self._enqueue(call)
+            self.queue.add(call)
 
     def pump(self) -> None:
         """
@@ -227,7 +198,7 @@ class Pool:
             if link is None:
                 return
             call = next(iter(self.queue))
-            self.unqueue(call)
+            self.queue.discard(call)
             if call.deadline <= self.seconds():
                 # Nothing is sent after the deadline (I13).
                 call.expired()
@@ -235,7 +206,7 @@ class Pool:
             if self._timer is None:
                 self._timer = self.clock.callLater(TICK, self._tick)
             if link.plain:
-                link.write_plain(call)
+                link.lane.write(call)
             else:
                 # The taker has room, and numbers to give out.
                 link.write(call)
@@ -261,18 +232,22 @@ class Pool:
             link.retired = True
             self.retired.add(link)
             link = self._link = self._new_link()
-        link.connect()
+        link.connector.connect()
         return None
 
     def _plain_taker(self) -> Link | None:
         for link in self.links:
-            if link.free:
+            if link.lane.free:
                 return link
-        starting = sum(1 for link in self.links if not link.plain)
-        if len(self.links) < self._max_connections and starting < len(self.queue):
-            self._new_link()
-        for link in self.links:
-            link.connect()
+        # One more for each call that none of those being made is for.
+        missing = len(self.queue) - sum(map(_on_its_way, self.links))
+        for link in list(self.links):
+            if missing > 0 and link.connector.state is State.IDLE:
+                link.connector.connect()
+                missing -= 1
+        while missing > 0 and len(self.links) < self._max_connections:
+            self._new_link().connector.connect()
+            missing -= 1
         return None
 
     def _new_link(self) -> Link:
@@ -280,13 +255,13 @@ class Pool:
         self.links.append(link)
         return link
 
-    def may_retry(self, call: Call, *, delay: float) -> bool:
+    def worth_another(self) -> bool:
         """
-        Whether there is budget (C7), and time, for another attempt.
+        An attempt failed that is worth another.
+
+        @return: whether there is budget for one (C7).
         """
-        if self.closing or not self.budget.failure():
-            return False
-        return self.in_time(call, delay)
+        return bool(self.budget.failure()) and not self.closing
 
     def in_time(self, call: Call, delay: float = 0.0) -> bool:
         """
@@ -299,17 +274,17 @@ class Pool:
 
     @property
     def _trying(self) -> bool:
-        return any(not link.failing for link in self.links)
+        return any(not link.connector.failing for link in self.links)
 
     @property
     def _connected(self) -> bool:
-        return any(link.state is State.READY for link in self.links)
+        return any(link.protocol is not None for link in self.links)
 
     def needs(self, link: Link) -> bool:
         """
         Whether somebody waits for C{link} to connect.
         """
-        return bool(self.queue or self._questions) and link in self.links
+        return bool(self.queue or self.questions) and link in self.links
 
     def hello(self, protocol: ClientProtocol, session: str | None) -> Hello:
         """
@@ -378,11 +353,11 @@ class Pool:
         if self._trying:
             # Another link works, or may.
             return
-        for question in list(self._questions):
+        for question in list(self.questions):
             question.failed(_copy(error))
         for call in list(self.queue):
             if permanent or not call.target.wait_for_ready:
-                self.unqueue(call)
+                self.queue.discard(call)
                 if call.ambiguous:
                     call.gave_up()
                 else:
@@ -433,10 +408,9 @@ class Pool:
         self.links.clear()
         self.retired.clear()
         self.queue.clear()
-        self._questions.clear()
+        self.questions.clear()
         self.protocols.clear()
         self._idle.clear()
-        self._waiting_bytes = 0
         self._link = None
         self._unreachable = None
         self._stop_timers()
@@ -454,19 +428,16 @@ class Pool:
         refusal = self._refusal(wait_for_ready=False)
         if refusal is not None:
             return fail(refusal)
-        question = _Question(self, method, params)
-        self._questions.append(question)
-        question.tick = self._deadlines.add(
-            question, self.seconds() + self.limits.hello * 2
-        )
+        question = Question(self, method, params)
+        question.wait(self.seconds() + self.limits.hello * 2)
         if self._link is None:
             self._link = self._new_link()
         if not self._link.ask(question):
-            self._link.connect()
+            self._link.connector.connect()
         return question.answer
 
     def _ask(self, link: Link) -> None:
-        for question in list(self._questions):
+        for question in list(self.questions):
             link.ask(question)
 
     # -- the end --------------------------------------------------------------------------------
@@ -479,12 +450,12 @@ class Pool:
         """
         self.closing = True
         for call in list(self.queue):
-            self.unqueue(call)
+            self.queue.discard(call)
             if call.attempts:
                 call.gave_up()
             else:
                 call.failed(_closed())
-        for question in list(self._questions):
+        for question in list(self.questions):
             question.failed(_closed())
         for link in (*self.links, *self.retired):
             link.close()
@@ -501,12 +472,13 @@ class Pool:
         Take calls again after L{close}.
         """
         self.closing = False
+        self._unreachable = None
 
     def _stop_timers(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._deadlines.stop()
+        self.deadlines.stop()
 
     def connection_ended(self, protocol: ClientProtocol) -> None:
         """
@@ -519,58 +491,12 @@ class Pool:
                 done.callback(None)
 
 
-class _Question:
+def _on_its_way(link: Link) -> bool:
     """
-    A control call that waits for a connection.
+    Whether a connection is being made, or will be, for whoever waits.
     """
-
-    def __init__(self, pool: Pool, method: str, params: list[Any]) -> None:
-        self._pool = pool
-        self.method = method
-        self.params = params
-        self.answer: Deferred[Any] = Deferred(self._cancelled)
-        self.tick = 0
-        self._done = False
-
-    def sent(self) -> None:
-        """
-        It no longer waits for a connection, only for its answer.
-        """
-        if self in self._pool._questions:  # noqa: SLF001 - two halves of one thing
-            self._pool._questions.remove(self)  # noqa: SLF001
-
-    def settled(self, answer: Any) -> None:
-        """
-        It has its answer, or a failure.
-        """
-        self.sent()
-        self._pool._deadlines.discard(self, self.tick)  # noqa: SLF001
-        if not self._done:
-            self._done = True
-            self.answer.callback(answer)
-
-    def failed(self, error: RPCError) -> None:
-        """
-        There is no connection, or none that could carry it.
-        """
-        self.settled(Failure(error))
-
-    def expired(self) -> None:
-        """
-        Neither a connection nor an answer came in time.
-        """
-        waited = self in self._pool._questions  # noqa: SLF001
-        self.failed(
-            RPCError(
-                Code.DEADLINE_EXCEEDED,
-                "no connection in time" if waited else "no answer in time",
-                executed="no" if waited else "unknown",
-            )
-        )
-
-    def _cancelled(self, _: Deferred[Any]) -> None:
-        self._done = True
-        self.settled(None)
+    connector = link.connector
+    return connector.state in {State.CONNECTING, State.ASKING, State.WAITING}
 
 
 def _closed() -> RPCError:

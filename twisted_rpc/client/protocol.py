@@ -101,7 +101,7 @@ class ClientProtocol(FrameProtocol):
         elif isinstance(message, PlainServer):
             self.link.plain_server(self)
         elif isinstance(message, HelloRefused):
-            self.link.refused(self, message.error)
+            self.link.connector.refused(self, message.error)
         elif isinstance(message, GoAwayReceived):
             self.going_away = True
             self.link.went_away(self)
@@ -119,7 +119,7 @@ class ClientProtocol(FrameProtocol):
         request_id = message.request_id
         call = self.pending.get(request_id)
         if self.connection.state is State.PLAIN:
-            self.link.plain_answered(self, message)
+            self.link.lane.answered(self, message)
         elif request_id in self._controls:
             outcome = self.connection.outcome_of(message)
             control = self._controls.pop(request_id)
@@ -182,13 +182,15 @@ class ClientProtocol(FrameProtocol):
 
     def _look_after(self) -> None:
         """
-        Once a second: does the server live, and does it read?
+        Once a second: does the server live, does it read, and does it know what
+        it need not keep?
         """
         self._timer = self._clock.callLater(1.0, self._look_after)
         now = self._seconds()
         if self.overdue(now):
             self._broken("it stopped in the middle of a frame, or does not read")
             return
+        self.link.tell_ack(self)
         if not self._ping:
             return
         silent = now - self.heard

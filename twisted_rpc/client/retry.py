@@ -153,6 +153,12 @@ class RetryBudget:
         @return: whether a retry may be made.
         """
         self.tokens = max(0.0, self.tokens - 1)
+        return self.allows()
+
+    def allows(self) -> bool:
+        """
+        Whether a retry may be made now.
+        """
         return self.tokens > self.size / 2
 
     def success(self) -> None:
@@ -232,3 +238,10 @@ def final_error(
         "the connection was lost before the answer; the call may have run, at most once",
         executed="unknown",
     )
+
+
+def unanswered() -> RPCError:
+    """
+    How an attempt failed that has no answer.
+    """
+    return RPCError(Code.UNAVAILABLE, "the connection was lost", executed="unknown")
