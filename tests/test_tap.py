@@ -381,6 +381,23 @@ class ServingTests(TapTestCase):
                 self.assertNotIn("Traceback", text)
                 self.assertIn(str(port), text)
 
+    def test_socket_taken(self) -> None:
+        """
+        So is a Unix socket that another process has, or that cannot be made.
+        """
+        path = self.folder / "rpc.sock"
+        with self.serving("--listen", f"unix:{path}") as (_, lines):
+            self.assertIn(f"on unix:{path}", lines[-1])
+            for wanted, why in (
+                (path, "another process listens there"),
+                (self.folder / "no" / "rpc.sock", "No such file or directory"),
+            ):
+                with self.serving("--listen", f"unix:{wanted}") as (process, said):
+                    self.assertEqual(process.wait(20), 1)
+                    self.assertTrue(
+                        said[-1].endswith(f"cannot listen on {wanted}: {why}\n"), said
+                    )
+
     def test_beyond_loopback(self) -> None:
         """
         Clear text that others can reach is warned about.

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 import twisted
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from twisted_rpc._version import __version__
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.endpoints import EndpointError, server_endpoint
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
@@ -412,33 +412,10 @@ def _check_endpoint(text: str) -> None:
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
 
-    if text.startswith("ssl:"):
-        raise usage.UsageError(
-            f"--listen {text}: ssl: endpoints are not accepted, because their clients"
-            " check neither the host's name nor, by themselves, its certificate; use"
-            " tls:"
-        )
     try:
-        endpoint = serverFromString(reactor, text)
-    except Exception as error:
-        # Whatever a parser, ours or a plugin's, makes of a bad text.
-        raise usage.UsageError(
-            f"--listen {text}: {_endpoint_fault(text, error)}; write, for example,"
-            " tcp:5000:interface=127.0.0.1 or unix:/run/rpc.sock"
-        ) from error
-    port = getattr(endpoint, "_port", 0)
-    if isinstance(port, int) and not 0 <= port <= 65535:
-        raise usage.UsageError(f"--listen {text}: ports go from 0 to 65535")
-
-
-def _endpoint_fault(text: str, error: Exception) -> str:
-    kind, colon, _ = text.partition(":")
-    if isinstance(error, TypeError):
-        return f"{kind}: endpoints have other arguments"
-    if isinstance(error, ValueError) and "nknown endpoint type" in str(error):
-        what = f"{kind!r} is no kind of endpoint"
-        return what if colon else f"{what}, and there is no colon"
-    return f"{error}" if str(error) else type(error).__name__
+        server_endpoint(reactor, text)
+    except EndpointError as error:
+        raise usage.UsageError(f"--listen {error}") from error
 
 
 def _with_hint(message: str, options: Sequence[str]) -> str:

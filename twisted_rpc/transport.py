@@ -388,6 +388,8 @@ class FrameProtocol(Int32StringReceiver):
         """
         self.closing = True
         self._discarding = self._halted = self._finished = True
+        # A socket that is about to be reset still takes what is sent to it.
+        self._direct = False
         if not self._lost:
             self.transport.abortConnection()
 

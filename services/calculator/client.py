@@ -37,7 +37,11 @@ async def main(reactor: Any, endpoint: str = "tcp:127.0.0.1:5000") -> None:
     """
     Call the calculator at C{endpoint}.
     """
-    async with Client(endpoint, reactor=reactor) as client:
+    try:
+        client = Client(endpoint, reactor=reactor)
+    except ValueError as error:
+        sys.exit(f"{error}\nusage: python -m services.calculator.client [ENDPOINT]")
+    async with client:
         calculator = client.proxy(idl.ICalculator)
         try:
             await show("add(5, 3)", calculator.add(5, 3))

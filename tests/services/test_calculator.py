@@ -187,3 +187,13 @@ class DemoTests(SynchronousTestCase):
         self.assertEqual(process.returncode, 1, output)
         self.assertEqual(output.count("\n"), 1, output)
         self.assertIn("tcp:127.0.0.1:1: UNAVAILABLE", output)
+
+    def test_nonsense(self) -> None:
+        """
+        What is no endpoint is answered with how to write one, in two lines.
+        """
+        process = self.start("services.calculator.client", "--help")
+        output = process.communicate(timeout=100)[0]
+        self.assertEqual(process.returncode, 1, output)
+        self.assertEqual(output.count("\n"), 2, output)
+        self.assertIn("usage: python -m services.calculator.client [ENDPOINT]", output)

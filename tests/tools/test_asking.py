@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from twisted_rpc import Registry
+from tests.plain_peer import CALCULATOR, PlainServer
+from twisted_rpc import Client, Registry, current_call
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing import connect
 from twisted_rpc.tools.asking import Question, answer
@@ -34,6 +35,8 @@ service Calculator {
     int add(int a, int b);
     @readonly @timeout(2s) string greet(string name, int times = 1);
     string? maybe(string? text = null);
+    @readonly string told(string name);
+    @readonly void never();
 }
 service Other { oneway void note(list items) }
 """
@@ -53,6 +56,14 @@ class Implementation:
     def maybe(self, text: str | None) -> str | None:
         """What it was given."""
         return text
+
+    def told(self, name: str) -> str:
+        """What goes with the call under a name."""
+        return current_call().metadata[name]
+
+    def never(self) -> Deferred[None]:
+        """Runs until it is cancelled."""
+        return Deferred()
 
     def note(self, items: list[Any]) -> None:
         """Nothing."""
@@ -128,8 +139,19 @@ class AskingTests(SynchronousTestCase):
             (["Calculator.add", "a=1", "a=2"], "given twice"),
             (["Calculator.add", "b=2"], "the argument 'a' is missing"),
             (["Calculator.add", "1", "2", "3"], "takes 2 arguments, 3 are given"),
-            (["Calculator.add", "1", "x"], "'x' is not JSON"),
-            (["Calculator.add", "1"], "Parameter count mismatch: got 1, expected 2"),
+            (["Calculator.add", "1", "x"], "b: expected int, got 'x'\n"),
+            (["Calculator.add", "1"], "the argument 'b' is missing"),
+            (["Calculator.add", "a=1"], "the argument 'b' is missing"),
+            (["Calculator.add", "--json", "[1]"], "the argument 'b' is missing"),
+            (["Calculator.add", "--json", "[1,2,3]"], "takes 2 arguments, 3 are given"),
+            (["Calculator.add", "--json", "[1,"], "is not JSON: Expecting value"),
+            (["Calculator.add", "1", "NaN"], "not JSON compliant"),
+            (
+                ["Calculator.add", "1", "2", "--metadata", "A B=x"],
+                "--metadata: metadata 'A B'",
+            ),
+            (["Other.note", "[1"], "items: expected list<any>, got '[1': Expecting"),
+            (["Other.note", "[" * 100_000], "items: expected list<any>"),
             (["Calculator.add", "1", "2.5"], "b: expected int"),
             (["Calculator.add", "1", "--json", "[1]"], "not both"),
             (["Calculator.add", "--json", "3"], "an array, or an object"),
@@ -152,6 +174,49 @@ class AskingTests(SynchronousTestCase):
         status, _, err = self.ask("call", "Calculation.add", "5", "3", "--idl", path)
         self.assertEqual(status, 2)
         self.assertIn("did you mean 'Calculator'?", err)
+
+    def test_metadata(self) -> None:
+        """
+        --metadata reaches the implementation.
+        """
+        given = ["--metadata", "user=Ann", "--metadata", "trace=a=b"]
+        out = self.ask("call", "Calculator.told", "user", *given)[1]
+        self.assertEqual(out, '"Ann"\n')
+        out = self.ask("call", "Calculator.told", "trace", *given)[1]
+        self.assertEqual(out, '"a=b"\n')
+
+    def test_silent_server(self) -> None:
+        """
+        A server that does not tell what it serves is called with the IDL file.
+        """
+        self.pair.server.factory.shared.reflection = False
+        status, _, err = self.ask("call", "Calculator.add", "5", "3")
+        self.assertEqual(status, 2)
+        self.assertIn("reflection is switched off", err)
+        self.assertIn("name its IDL file with --idl", err)
+        self.assertEqual(self.ask("list")[0], 1)
+
+    def test_unreachable(self) -> None:
+        """
+        A server that cannot be reached is named, and the status is 1.
+        """
+        self.pair.endpoint.factory = None
+        self.pair.client.peer = "tcp:127.0.0.1:5000"
+        status, out, err = self.ask("call", "Calculator.add", "5", "3")
+        self.assertEqual((status, out), (1, ""))
+        self.assertTrue(
+            err.startswith("twisted-rpc: tcp:127.0.0.1:5000: UNAVAILABLE: "), err
+        )
+        self.assertEqual(err.count("\n"), 1)
+
+    def test_late(self) -> None:
+        """
+        An answer that does not come in time is one line, and status 1.
+        """
+        status, _, err = self.ask("call", "Calculator.never")
+        self.assertEqual(status, 1)
+        self.assertIn("DEADLINE_EXCEEDED", err)
+        self.assertEqual(err.count("\n"), 1)
 
     def test_failure(self) -> None:
         """
@@ -195,3 +260,46 @@ class AskingTests(SynchronousTestCase):
         _, out, _ = self.ask("describe")
         self.assertIn("service Other", out)
         self.assertIn("@once, oneway", out)
+
+
+class PlainServerTests(TestCase):
+    """
+    A server that knows the plain profile only.
+    """
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        Path(self.path).write_text(IDL, encoding="utf-8")
+
+    async def ask(self, *words: str) -> tuple[int, str, str]:
+        """
+        Run a command against it.
+
+        @return: its status, what it printed, and what it complained of.
+        """
+        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
+
+        args = parser().parse_args([words[0], "plain", *words[1:]])
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        with PlainServer({"Calculator": CALCULATOR}) as server:
+            endpoint = f"tcp:127.0.0.1:{server.port}"
+            async with Client(endpoint, reactor=reactor, ping=0) as client:
+                status = await answer(client, QUESTIONS[args.command], args)
+        return status, out.getvalue(), err.getvalue()
+
+    async def test_call(self) -> None:
+        """
+        It is called with the IDL file, and cannot be asked for it.
+        """
+        call = ["call", "Calculator.add", "5", "3"]
+        self.assertEqual(await self.ask(*call, "--idl", self.path), (0, "8\n", ""))
+        status, _, err = await self.ask(*call)
+        self.assertEqual(status, 2)
+        self.assertIn("name its IDL file with --idl", err)
+        self.assertEqual(err.count("\n"), 1)
+        for question in ("list", "describe"):
+            status, _, err = await self.ask(question)
+            self.assertEqual(status, 1)
+            self.assertIn("the server speaks the plain profile", err)

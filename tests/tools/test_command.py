@@ -36,7 +36,8 @@ class MainTests(SynchronousTestCase):
         A wrong command line says what is wrong, and the status is 2.
         """
         self.assertIn("required: COMMAND", self.complaint())
-        self.assertIn("ENDPOINT", self.complaint("call"))
+        said = self.complaint("call")
+        self.assertIn("required: ENDPOINT, SERVICE.METHOD\n", said)
         self.assertIn(
             "is not a duration", self.complaint("list", "tcp:x:1", "--timeout", "soon")
         )
@@ -50,7 +51,7 @@ class MainTests(SynchronousTestCase):
         self.patch(sys, "stderr", err)
         self.patch(subcommand, "react", lambda run: run(MemoryReactorClock()))
         self.assertEqual(main(["list", "nonsense:x"]), 2)
-        self.assertIn("write for example tcp:127.0.0.1:5000", err.getvalue())
+        self.assertIn("write, for example, tcp:127.0.0.1:5000", err.getvalue())
         self.assertEqual(err.getvalue().count("\n"), 1)
 
     def test_help(self) -> None:

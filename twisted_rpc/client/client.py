@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from twisted_rpc.call import Answer, Interceptor, Request, compose
@@ -21,6 +20,7 @@ from twisted_rpc.client.calls import Target
 from twisted_rpc.client.pool import Pool
 from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
+from twisted_rpc.endpoints import client_endpoint
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.idl import service_schema
 from twisted_rpc.wire.client import Wire
@@ -101,7 +101,7 @@ class Client(Service):
         if not many:
             raise ValueError("no endpoint: name at least one")
         endpoints = [
-            clientFromString(reactor, each) if isinstance(each, str) else each
+            client_endpoint(reactor, each) if isinstance(each, str) else each
             for each in many
         ]
         self.peer = ", ".join(each for each in many if isinstance(each, str))

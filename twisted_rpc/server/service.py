@@ -11,13 +11,13 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Interceptor
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.endpoints import server_endpoint
 from twisted_rpc.server.access import logging_calls
 from twisted_rpc.server.admission import SessionlessClock
 from twisted_rpc.server.factory import RPCServerFactory, Shared
@@ -102,7 +102,7 @@ class Server(Service):
             from twisted.internet import reactor  # noqa: PLC0415 - not at import: it would install one
         self._reactor = reactor
         self._endpoints = [
-            serverFromString(reactor, each) if isinstance(each, str) else each
+            server_endpoint(reactor, each) if isinstance(each, str) else each
             for each in listen
         ]
         self._drain = drain

@@ -72,11 +72,8 @@ def asking(question: Question) -> Run:
 def _client(reactor: Any, args: argparse.Namespace) -> Client:
     try:
         return Client(args.endpoint, reactor=reactor, timeout=args.timeout, ping=0)
-    except (ValueError, TypeError, KeyError) as error:
-        raise MistakeError(
-            f"{args.endpoint!r} is not an endpoint ({error}); "
-            "write for example tcp:127.0.0.1:5000"
-        ) from error
+    except ValueError as error:
+        raise MistakeError(str(error)) from error
 
 
 async def answer(client: Client, question: Question, args: argparse.Namespace) -> int:
@@ -87,10 +84,21 @@ async def answer(client: Client, question: Question, args: argparse.Namespace) -
     """
     try:
         text = await question(client, args)
+    except RPCError as error:
+        unreached = error.code is Code.UNAVAILABLE and not error.remote
+        return failure(error, f"{client.peer}: " if unreached else "")
     except TOLD as error:
         return failure(error)
     sys.stdout.write(text + "\n")
     return FINE
+
+
+async def services_of(client: Client) -> dict[str, str]:
+    """
+    @return: the digests of what the server serves, by name.
+    """
+    found: dict[str, str] = (await client.reflect())["services"]
+    return found
 
 
 async def reflected(client: Client, name: str) -> ServiceSchema:
@@ -101,7 +109,7 @@ async def reflected(client: Client, name: str) -> ServiceSchema:
         told = await client.reflect(name)
     except RPCError as error:
         if error.code is Code.NOT_FOUND:
-            known = (await client.reflect())["services"]
+            known = await services_of(client)
             raise MistakeError(
                 f"the server has no service {name!r}{hint(name, known)}"
             ) from error

@@ -75,15 +75,16 @@ class MistakeError(Exception):
 TOLD: Final = (RPCError, MistakeError, IDLError, InvalidValue)
 
 
-def failure(error: Exception) -> int:
+def failure(error: Exception, where: str = "") -> int:
     """
     Say on the standard error why something was not done.
 
     @param error: one of L{TOLD}.
+    @param where: what comes before a call's error.
     @return: the exit status.
     """
     if isinstance(error, RPCError):
-        complain(" ".join(str(error).split()))
+        complain(where + " ".join(str(error).split()))
         return FOUND
     complain(str(error))
     return WRONG

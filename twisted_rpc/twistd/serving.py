@@ -5,6 +5,7 @@ The service that C{twistd rpc} runs: a server, its log and its signals.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -196,10 +197,17 @@ def _address(port: IListeningPort) -> str:
 
 
 def _why(failure: Failure) -> str:
-    error = failure.value
+    error: Any = failure.value
     said = getattr(error, "socketError", None)
-    if said is None:
-        return f"cannot listen: {error}"
-    interface, port = getattr(error, "interface", ""), getattr(error, "port", "")
-    where = f"{interface or '*'}:{port}" if isinstance(port, int) else str(port)
-    return f"cannot listen on {where}: {getattr(said, 'strerror', None) or said}"
+    if said is not None:
+        port = error.port
+        interface = error.interface or "*"
+        where = f"{interface}:{port}" if isinstance(port, int) else os.fsdecode(port)
+        if said == "Cannot acquire lock":
+            said = "another process listens there"
+        return f"cannot listen on {where}: {getattr(said, 'strerror', None) or said}"
+    if isinstance(error, OSError) and error.filename2:
+        # Of a Unix socket: the lock that stands beside it.
+        where = os.fsdecode(error.filename2).removesuffix(".lock")
+        return f"cannot listen on {where}: {error.strerror}"
+    return f"cannot listen: {error}"

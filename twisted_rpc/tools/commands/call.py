@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted_rpc.client import Client
+from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.idl import MethodSchema, ServiceSchema, load_idl
 from twisted_rpc.tools.asking import (
     add_endpoint,
@@ -34,6 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
         nargs="*",
+        default=[],  # else a usage message counts it among what is required
         metavar="ARGUMENT",
         help="NAME=VALUE, or values in order",
     )
@@ -41,11 +43,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", metavar="TEXT", help="all arguments, as a JSON array or object"
     )
     parser.add_argument(
+        "--metadata",
+        action="append",
+        type=_pair,
+        default=[],
+        metavar="NAME=TEXT",
+        help="goes with the call, beside the arguments; repeatable",
+    )
+    parser.add_argument(
         "--idl",
         metavar="FILE",
         help="read the service here, instead of asking the server",
     )
     add_idl_path(parser)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=TEXT")
+    return name, value
 
 
 async def call(client: Client, args: argparse.Namespace) -> str:
@@ -58,16 +75,36 @@ async def call(client: Client, args: argparse.Namespace) -> str:
     if args.idl is not None:
         service = _in_file(args.idl, args.idl_path, service_name)
     else:
-        service = await reflected(client, service_name)
+        service = await _reflected(client, service_name)
     method = method_of(service, method_name)
     if method.streams_result or method.streams_parameter:
         raise MistakeError(
             f"{method.full_name} streams, which this command cannot do yet"
         )
     given = _arguments(method, args.arguments, args.json)
-    values = method.decode_params(json.dumps(given).encode())[: len(given)]
-    result = await getattr(client.proxy(service), method.name)(*values)
+    try:
+        params = json.dumps(given, allow_nan=False).encode()
+    except ValueError as error:
+        raise MistakeError(str(error)) from error
+    values = method.decode_params(params)[: len(given)]
+    try:
+        proxy = client.proxy(service, metadata=dict(args.metadata))
+    except ValueError as error:
+        raise MistakeError(f"--metadata: {error}") from error
+    result = await getattr(proxy, method.name)(*values)
     return method.encode_result(result).decode()
+
+
+async def _reflected(client: Client, name: str) -> ServiceSchema:
+    try:
+        return await reflected(client, name)
+    except RPCError as error:
+        if error.code is not Code.UNIMPLEMENTED:
+            raise
+        raise MistakeError(
+            f"the server does not tell what it serves ({error.message});"
+            " name its IDL file with --idl"
+        ) from error
 
 
 def _in_file(path: str, include: Sequence[str], name: str) -> ServiceSchema:
@@ -90,14 +127,14 @@ def _arguments(
     if text is not None:
         if words:
             raise MistakeError("write the arguments, or --json, not both")
-        value = _read(text, "--json")
+        value = _read(text, f"--json: {text!r} is not JSON")
         if isinstance(value, dict):
             return _in_order(method, value)
         if not isinstance(value, list):
             raise MistakeError(
                 "--json: an array, or an object with the parameters' names"
             )
-        return value
+        return _counted(method, value)
     names = {each.name for each in method.params}
     named = [word.partition("=") for word in words]
     if words and all(equals and name in names for name, equals, _ in named):
@@ -106,20 +143,33 @@ def _arguments(
             raise MistakeError("an argument is given twice")
         return _in_order(method, given)
     for name, equals, _ in named:
-        if equals and name.isidentifier() and not any(each in names for each in [name]):
+        if equals and name.isidentifier() and name not in names:
             raise MistakeError(
                 f"{method.full_name} has no parameter {name!r}{hint(name, names)}"
             )
     if any(equals and name in names for name, equals, _ in named):
         raise MistakeError("name all the arguments, or none")
-    if len(words) > len(method.params):
-        raise MistakeError(
-            f"{method.full_name} takes {len(method.params)} arguments, {len(words)} are given"
-        )
     return [
         _value(method, each.name, word)
-        for each, word in zip(method.params, words, strict=False)
+        for each, word in zip(
+            method.params, _counted(method, list(words)), strict=False
+        )
     ]
+
+
+def _counted(method: MethodSchema, given: list[Any]) -> list[Any]:
+    """
+    @return: C{given}, in which there is neither too much nor too little.
+    """
+    params = method.params
+    if len(given) > len(params):
+        raise MistakeError(
+            f"{method.full_name} takes {len(params)} arguments, {len(given)} are given"
+        )
+    for each in params[len(given) :]:
+        if not each.has_default:
+            raise MistakeError(f"the argument {each.name!r} is missing")
+    return given
 
 
 def _in_order(method: MethodSchema, given: dict[str, Any]) -> list[Any]:
@@ -134,12 +184,12 @@ def _in_order(method: MethodSchema, given: dict[str, Any]) -> list[Any]:
     last = max(
         (i for i, each in enumerate(method.params) if each.name in given), default=-1
     )
-    values = []
-    for each in method.params[: last + 1]:
+    for each in method.params:
         if each.name not in given and not each.has_default:
             raise MistakeError(f"the argument {each.name!r} is missing")
-        values.append(given.get(each.name, each.model.default))
-    return values
+    return [
+        given.get(each.name, each.model.default) for each in method.params[: last + 1]
+    ]
 
 
 def _value(method: MethodSchema, name: str, word: str) -> Any:
@@ -151,14 +201,15 @@ def _value(method: MethodSchema, name: str, word: str) -> Any:
     is_text = type_.name in _TEXTS or hasattr(type_.definition, "values")
     if is_text and not (type_.optional and word == "null"):
         return word
-    return _read(word, name)
+    return _read(word, f"{name}: expected {type_}, got {word!r}")
 
 
-def _read(text: str, name: str) -> Any:
+def _read(text: str, problem: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise MistakeError(f"{name}: {text!r} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        where = f": {error}" if text[:1] in "[{" else ""
+        raise MistakeError(problem + where) from error
 
 
 CALL: Final = Subcommand(

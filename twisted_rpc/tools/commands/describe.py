@@ -11,7 +11,13 @@ from typing import Final
 
 from twisted_rpc.client import Client
 from twisted_rpc.idl import MethodSchema, ServiceSchema
-from twisted_rpc.tools.asking import add_endpoint, asking, method_of, reflected
+from twisted_rpc.tools.asking import (
+    add_endpoint,
+    asking,
+    method_of,
+    reflected,
+    services_of,
+)
 from twisted_rpc.tools.subcommand import Subcommand
 
 
@@ -30,9 +36,7 @@ async def describe(client: Client, args: argparse.Namespace) -> str:
     @return: services, or one, or one method, as the IDL has them.
     """
     service_name, _, method_name = (args.name or "").partition(".")
-    names = (
-        [service_name] if service_name else sorted((await client.reflect())["services"])
-    )
+    names = [service_name] if service_name else sorted(await services_of(client))
     services = [await reflected(client, name) for name in names]
     if method_name:
         return _described_method(method_of(services[0], method_name))

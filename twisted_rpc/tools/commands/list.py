@@ -9,7 +9,7 @@ import argparse
 from typing import Final
 
 from twisted_rpc.client import Client
-from twisted_rpc.tools.asking import add_endpoint, asking
+from twisted_rpc.tools.asking import add_endpoint, asking, services_of
 from twisted_rpc.tools.subcommand import Subcommand
 
 
@@ -17,7 +17,7 @@ async def list_services(client: Client, _: argparse.Namespace) -> str:
     """
     @return: a line for each service: its name and digest.
     """
-    found: dict[str, str] = (await client.reflect())["services"]
+    found = await services_of(client)
     width = max(map(len, found), default=0)
     return "\n".join(
         f"{name:{width}}  {digest}" for name, digest in sorted(found.items())
