@@ -350,7 +350,7 @@ class AttemptTests(ScriptedCase):
         self.started()
         for _ in range(100):
             outcome = self.watch(self.shop.buy(5))
-            self.advance(0.2)
+            self.advance(2)
             self.told(outcome, "UNAVAILABLE", "no")
         self.assertLess(len(self.server.frames), 115)
 
