@@ -11,6 +11,7 @@ from typing import Final
 
 from twisted_rpc._version import __version__
 from twisted_rpc.tools.commands.call import CALL
+from twisted_rpc.tools.commands.check import CHECK
 from twisted_rpc.tools.commands.describe import DESCRIBE
 from twisted_rpc.tools.commands.digest import DIGEST
 from twisted_rpc.tools.commands.format import FORMAT
@@ -22,6 +23,7 @@ COMMANDS: Final = (
     CALL,
     LIST,
     DESCRIBE,
+    CHECK,
     FORMAT,
     DIGEST,
 )

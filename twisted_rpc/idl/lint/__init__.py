@@ -1,0 +1,3 @@
+"""
+What is legal and yet better written otherwise.
+"""
