@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Protocol
 
 from twisted_rpc.errors import Fault, IDLError
 from twisted_rpc.idl import model
@@ -20,16 +21,88 @@ from twisted_rpc.idl.syntax.source import MAX_BYTES, Source, decode, too_long
 _ALIAS_HINT = 'write import "%s" as name'
 
 
+class Files(Protocol):
+    """
+    Where files are; their paths are texts, whatever they say.
+    """
+
+    def read(self, path: str) -> bytes:
+        """
+        @return: what is in a file.
+
+        @raise OSError: it cannot be read.
+
+        @raise IDLError: it is too long.
+        """
+
+    def real(self, path: str) -> str:
+        """
+        @return: the same text for each path of one file.
+        """
+
+    def folder(self, path: str) -> str:
+        """
+        @return: the folder that a file is in.
+        """
+
+    def find(self, folder: str, path: str) -> str:
+        """
+        @return: the path of a file below a folder, or C{""} if there is none.
+        """
+
+
+class Disk:
+    """
+    The files of this machine.
+    """
+
+    def read(self, path: str) -> bytes:
+        """
+        @return: what is in a file.
+        """
+        with Path(path).open("rb") as file:
+            # One more than is allowed tells that there are too many.
+            data = file.read(MAX_BYTES + 1)
+            size = max(len(data), os.fstat(file.fileno()).st_size)
+        if size > MAX_BYTES:
+            raise too_long(path, size)
+        return data
+
+    def real(self, path: str) -> str:
+        """
+        @return: the path without links.
+        """
+        return os.path.realpath(path)
+
+    def folder(self, path: str) -> str:
+        """
+        @return: the folder that a file is in.
+        """
+        return str(Path(path).parent)
+
+    def find(self, folder: str, path: str) -> str:
+        """
+        @return: the path of a file below a folder, or C{""} if there is none.
+        """
+        found = Path(folder, path)
+        return str(found) if found.is_file() else ""
+
+
+_DISK: Final = Disk()
+
+
 class Library:
     """
     Reads files, each once.
 
     @ivar include: directories to look for imported files in, after that of the
         importing file.
+    @ivar files: where the files are.
     """
 
-    def __init__(self, include: Sequence[str]) -> None:
+    def __init__(self, include: Sequence[str], files: Files = _DISK) -> None:
         self.include = include
+        self.files = files
         #: By real path; C{None} for a file with faults, which are told once.
         self._files: dict[str, model.File | None] = {}
         self._open: list[tuple[str, str]] = []
@@ -38,8 +111,8 @@ class Library:
         """
         @raise IDLError: the file, or one that it imports, has faults.
         """
-        source = _read(path)
-        self._open.append((os.path.realpath(path), path))
+        source = self._read(path)
+        self._open.append((self.files.real(path), path))
         try:
             return self.understand(source)
         finally:
@@ -84,7 +157,7 @@ class Library:
             looked = ", ".join(self._directories(source.path))
             refuse(f"there is no file '{node.path.text}'", f"looked in {looked}")
             return None
-        real = os.path.realpath(path)
+        real = self.files.real(path)
         if real in self._files:
             return self._files[real]
         opened = [each for each, _ in self._open]
@@ -103,7 +176,7 @@ class Library:
         return self._files[real]
 
     def _directories(self, path: str) -> list[str]:
-        return [str(Path(path).parent), *self.include]
+        return [self.files.folder(path), *self.include]
 
     def _find(self, importing: str, path: str) -> str:
         """
@@ -112,10 +185,22 @@ class Library:
         if "\0" in path:
             return ""
         for directory in self._directories(importing):
-            found = Path(directory, path)
-            if found.is_file():
-                return str(found)
+            found = self.files.find(directory, path)
+            if found:
+                return found
         return ""
+
+    def _read(self, path: str) -> Source:
+        """
+        @raise IDLError: there is no such file, or it cannot be read.
+        """
+        try:
+            data = self.files.read(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"cannot be read: {reason}"
+            raise IDLError([Fault(path, 1, 1, 1, message)]) from error
+        return decode(path, data)
 
 
 def _in_order(source: Source, faults: list[Fault]) -> list[Fault]:
@@ -130,20 +215,3 @@ def _in_order(source: Source, faults: list[Fault]) -> list[Fault]:
             key=lambda fault: (fault.line, fault.column),
         ),
     ]
-
-
-def _read(path: str) -> Source:
-    """
-    @raise IDLError: there is no such file, or it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            # One more than is allowed tells that there are too many.
-            data = file.read(MAX_BYTES + 1)
-            size = max(len(data), os.fstat(file.fileno()).st_size)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise IDLError([Fault(path, 1, 1, 1, f"cannot be read: {reason}")]) from error
-    if size > MAX_BYTES:
-        raise too_long(path, size)
-    return decode(path, data)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import model
 from twisted_rpc.idl.digest import digest
-from twisted_rpc.idl.imports import Library
+from twisted_rpc.idl.imports import Files, Library
 from twisted_rpc.idl.syntax.source import MAX_BYTES, Source, too_long
 
 __all__ = ["digest", "read_file", "read_text"]
@@ -24,18 +24,21 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_file(
-    path: str | os.PathLike[str], include: Sequence[str | os.PathLike[str]] = ()
+    path: str | os.PathLike[str],
+    include: Sequence[str | os.PathLike[str]] = (),
+    files: Files | None = None,
 ) -> model.File:
     """
     Read a file and those it imports.
 
     @param include: directories to look for imported files in, after that of the
         importing file.
+    @param files: where the files are; C{None}: on this machine.
 
     @raise IDLError: there are faults; all of them, those of imported files
         first, each file's in the order of its text.
     """
-    return _library(include).load(os.fspath(path))
+    return _library(include, files).load(os.fspath(path))
 
 
 def read_text(
@@ -57,5 +60,8 @@ def read_text(
     return _library(include).understand(source)
 
 
-def _library(include: Sequence[str | os.PathLike[str]]) -> Library:
-    return Library([os.fspath(directory) for directory in include])
+def _library(
+    include: Sequence[str | os.PathLike[str]], files: Files | None = None
+) -> Library:
+    folders = [os.fspath(directory) for directory in include]
+    return Library(folders) if files is None else Library(folders, files)

@@ -38,6 +38,13 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
         help="where the server is, a Twisted client endpoint: "
         "tcp:HOST:PORT, unix:PATH, tls:HOST:PORT",
     )
+    add_timeout(parser)
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """
+    Let a command be told how long to wait.
+    """
     parser.add_argument(
         "--timeout",
         type=_duration,

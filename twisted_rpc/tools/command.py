@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted_rpc._version import __version__
+from twisted_rpc.tools.commands.breaking import BREAKING
 from twisted_rpc.tools.commands.call import CALL
 from twisted_rpc.tools.commands.check import CHECK
 from twisted_rpc.tools.commands.describe import DESCRIBE
@@ -26,6 +27,7 @@ COMMANDS: Final = (
     CHECK,
     FORMAT,
     DIGEST,
+    BREAKING,
 )
 
 _EXAMPLES = """\

@@ -1,0 +1,3 @@
+"""
+What a change of an interface means for those who speak the old one.
+"""
