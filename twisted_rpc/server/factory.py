@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
@@ -131,6 +131,11 @@ class RPCServerFactory(ServerFactory):
         self._sweeps = 0
         self._timer: Any = None
         self._started = False
+        # Who waits for a drain, the call that ends it, and whether it waits for
+        # runs too.
+        self._draining: list[Deferred[None]] = []
+        self._closing: Any = None
+        self._runs_matter = True
 
     def doStart(self) -> None:
         """
@@ -155,6 +160,9 @@ class RPCServerFactory(ServerFactory):
             of connections.
         """
         shared = self.shared
+        if shared.admission.draining:
+            # Whoever listens for this factory may not have stopped yet.
+            return None
         if len(shared.connections) >= shared.limits.max_connections:
             self._log.warn(
                 "{limit} connections are open; one more is refused",
@@ -185,6 +193,12 @@ class RPCServerFactory(ServerFactory):
 
     # -- the end ------------------------------------------------------------------------
 
+    def resume(self) -> None:
+        """
+        Take connections and calls again, after a L{drain}.
+        """
+        self.shared.admission.draining = False
+
     def drain(self, seconds: float) -> Deferred[None]:
         """
         Let what runs end, for at most so many seconds, and close everything.
@@ -193,46 +207,48 @@ class RPCServerFactory(ServerFactory):
         """
         shared = self.shared
         shared.admission.draining = True
-        if not shared.connections and not shared.dispatch.running:
-            self.stop()
-            return succeed(None)
         gone: Deferred[None] = Deferred()
-        timers: list[Any] = []
-
-        def check() -> None:
-            if (
-                not shared.connections
-                and not shared.dispatch.running
-                and not gone.called
-            ):
-                for timer in timers:
-                    if timer.active():
-                        timer.cancel()
-                self.stop()
-                gone.callback(None)
-
-        def close() -> None:
+        self._draining.append(gone)
+        if len(self._draining) == 1:
+            self._runs_matter = True
+            shared.ended = shared.dispatch.idle = self._end_if_gone
+            self._closing = shared.clock.callLater(seconds, self._close)
             for protocol in tuple(shared.connections):
-                protocol.close()
-            # Runs that nobody waits for any more do not hold the process.
-            shared.dispatch.running = 0
-            check()
-
-        shared.ended = shared.dispatch.idle = check
-        timers.append(shared.clock.callLater(seconds, close))
-        for protocol in tuple(shared.connections):
-            protocol.go_away("drain", seconds)
-        check()
+                protocol.go_away("drain", seconds)
+        self._end_if_gone()
         return gone
 
     def abort(self) -> None:
         """
-        End every connection at once.
+        End every connection at once, and a L{drain} with them.
         """
         self.shared.admission.draining = True
         for protocol in tuple(self.shared.connections):
             protocol.abort()
         self.stop()
+        self._runs_matter = False
+        self._end_if_gone()
+
+    def _close(self) -> None:
+        for protocol in tuple(self.shared.connections):
+            protocol.close()
+        # Runs that nobody waits for any more do not hold the process.
+        self._runs_matter = False
+        self._end_if_gone()
+
+    def _end_if_gone(self) -> None:
+        shared = self.shared
+        if shared.connections or (shared.dispatch.running and self._runs_matter):
+            return
+        if not self._draining:
+            return
+        if self._closing.active():
+            self._closing.cancel()
+        shared.ended = shared.dispatch.idle = None
+        self.stop()
+        waiting, self._draining = self._draining, []
+        for each in waiting:
+            each.callback(None)
 
     def stop(self) -> None:
         """

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    gatherResults,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -130,6 +136,7 @@ class Server(Service):
         )
         self.ports: list[IListeningPort] = []
         self.listening: Deferred[list[IListeningPort]] | None = None
+        self._closing: Deferred[Any] = succeed(None)
 
     def privilegedStartService(self) -> None:
         """
@@ -148,21 +155,23 @@ class Server(Service):
     def _listen(self) -> None:
         if self.listening is not None:
             return
-        self.listening = gatherResults(
+        self.factory.resume()
+        self.listening = DeferredList(
             [endpoint.listen(self.factory) for endpoint in self._endpoints],
             consumeErrors=True,
-        )
+        ).addCallback(self._listened)
 
-        def failed(failure: Failure) -> Failure:
-            failure.trap(Exception)
-            # gatherResults wraps what failed first.
-            return getattr(failure.value, "subFailure", failure)
-
-        def listening(ports: list[IListeningPort]) -> list[IListeningPort]:
-            self.ports = ports
-            return ports
-
-        self.listening.addCallbacks(listening, failed)
+    def _listened(self, results: Any) -> Any:
+        """
+        @return: the ports; or the first failure, told at once.
+        """
+        self.ports = [each for worked, each in results if worked]
+        failures: list[Failure] = [each for worked, each in results if not worked]
+        if not failures:
+            return self.ports
+        # A server that is half there would be found by half of its clients.
+        self._close_ports()
+        return failures[0]
 
     def stopService(self) -> Deferred[None]:
         """
@@ -171,15 +180,23 @@ class Server(Service):
         @return: fires when no connection and no port is left.
         """
         super().stopService()
-        if self.listening is not None:
-            # A failure to listen is whoever's who looks at C{listening}.
-            self.listening.addErrback(lambda _: [])
-        self.listening = None
-        closing = [maybeDeferred(port.stopListening) for port in self.ports]
-        self.ports = []
+        # A failure to listen is whoever's who looks at C{listening}; a port that
+        # is still being opened is closed when it is.
+        listening, self.listening = self.listening or succeed([]), None
+        closed = listening.addErrback(lambda _: None)
+        closed.addCallback(lambda _: self._close_ports())
         drained = self.factory.drain(self._drain)
-        done: Deferred[Any] = gatherResults([*closing, drained], consumeErrors=True)
+        done: Deferred[Any] = gatherResults([closed, drained], consumeErrors=True)
         return done.addCallback(self._stopped)
+
+    def _close_ports(self) -> Deferred[Any]:
+        """
+        @return: fires when nothing is listened on any more.
+        """
+        ports, self.ports = self.ports, []
+        closing = [maybeDeferred(port.stopListening) for port in ports]
+        self._closing = gatherResults([self._closing, *closing], consumeErrors=True)
+        return self._closing
 
     def _stopped(self, _: Any) -> None:
         self._threads.stop()
@@ -189,8 +206,6 @@ class Server(Service):
         """
         End at once: every connection is reset, nothing is waited for.
         """
-        for port in self.ports:
-            port.stopListening()
-        self.ports = []
+        self._close_ports()
         self.factory.abort()
         self._threads.stop()
