@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 #: The encoded result, now or later; it fails with L{RPCError} only.
@@ -201,6 +202,15 @@ def run_current(
     """
     _current.set(request)
     return function(*args)
+
+
+def without_call(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """
+    Call C{function} where no call is current, whatever is so here.
+    """
+    context = copy_context()
+    context.run(_current.set, None)
+    return context.run(function, *args, **kwargs)
 
 
 def compose(*interceptors: Interceptor) -> Interceptor:

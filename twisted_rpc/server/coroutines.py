@@ -9,10 +9,13 @@ import asyncio
 import types
 from collections.abc import Coroutine, Generator
 from contextvars import Context
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+
+from twisted_rpc.call import without_call
 
 _T = TypeVar("_T")
 
@@ -23,6 +26,26 @@ def asyncio_loop(reactor: IReactorTime) -> asyncio.AbstractEventLoop | None:
     """
     loop = getattr(reactor, "_asyncioEventloop", None)
     return loop if isinstance(loop, asyncio.AbstractEventLoop) else None
+
+
+#: What Twisted's asyncio reactor gives to asyncio, to be called back.
+_CALLED_BACK: Final = ("_onTimer", "_readOrWrite")
+
+
+def forget_calls(reactor: Any) -> None:
+    """
+    Let nothing that C{reactor} calls run for the call that happened to be the
+    last to wait for something.
+
+    asyncio calls back in the context that it was given a callback in.  Twisted's
+    reactor gives it one for all of its timers, and one for all that is ever read
+    from a socket: without this, a bare callback would see the call of another.
+    With it there is no current call in one, as on every other reactor.
+    """
+    for name in _CALLED_BACK:
+        method = getattr(reactor, name)
+        if not isinstance(method, partial):
+            setattr(reactor, name, partial(without_call, method))
 
 
 def start(

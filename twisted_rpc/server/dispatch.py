@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.call import Answer, Request, run_current
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.server.admission import Admission
-from twisted_rpc.server.coroutines import asyncio_loop, start
+from twisted_rpc.server.coroutines import asyncio_loop, forget_calls, start
 from twisted_rpc.server.threads import Threads
 
 #: A call that holds the reactor for longer is named in the log, in seconds.
@@ -57,6 +57,8 @@ class Dispatch:
         self._threads = threads
         self._seconds = reactor.seconds
         self._loop = asyncio_loop(reactor)
+        if self._loop is not None:
+            forget_calls(reactor)
         self._debug_errors = debug_errors
         self._slow = slow
 
@@ -236,6 +238,7 @@ def _declared(request: Request, error: RPCError) -> RPCError:
             declared.code,
             declared.message,
             executed="yes",
+            retry_after=error.retry_after,
             type=declared.type,
             data=msgspec.Raw(declared.data),  # type: ignore[arg-type]
         )
