@@ -98,6 +98,31 @@ def deduplicating(store: MemoryStore) -> Interceptor:
     return interceptor
 
 
+def bounded(store: MemoryStore) -> Interceptor:
+    """
+    Refuse what is below the floor of its session or beyond its window (rows 3
+    and 4).  That is all there is to judge of a call without a record: once the
+    client has said that it is done with a seq, nothing runs under it.
+    """
+
+    def interceptor(responder: Responder) -> Responder:
+        def respond(request: Request) -> Answer:
+            session: Session | None = request.origin.session
+            if (
+                session is not None
+                and not 0 < request.seq - session.floor <= store.window
+            ):
+                stale = request.seq <= session.floor
+                raise _REFUSALS[Verdict.STALE if stale else Verdict.BEYOND_WINDOW](
+                    store
+                )
+            return responder(request)
+
+        return respond
+
+    return interceptor
+
+
 class _Deduplication:
     def __init__(self, store: MemoryStore, responder: Responder) -> None:
         self._store = store

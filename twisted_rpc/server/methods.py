@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted_rpc.call import Interceptor, Request, Responder, compose
-from twisted_rpc.delivery.deduplicate import deduplicating
+from twisted_rpc.call import Answer, Interceptor, Request, Responder, compose
+from twisted_rpc.delivery.deduplicate import bounded, deduplicating
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.declaring import declaring
 from twisted_rpc.server.dispatch import Dispatch
 
 
@@ -115,10 +116,11 @@ class Methods:
         default_timeout: float,
     ) -> None:
         self._default_timeout = default_timeout
-        outer = compose(*interceptors)
+        # The user's, outermost: authorization and logs see every attempt, and the
+        # exceptions of the IDL as what they are there.
+        outer = compose(*interceptors, declaring) if interceptors else compose()
         # From the outside in:
         self._recorded = compose(
-            # the user's, outermost: authorization and logs see every attempt;
             outer,
             # the record of the call, before anything that may refuse it, so
             # that a finished call is answered under overload and while draining;
@@ -128,8 +130,8 @@ class Methods:
             dispatch.respond
         )
         # What may run again is not recorded, and one-way calls have no answer
-        # to repeat.
-        self._unrecorded = outer(dispatch.respond)
+        # to repeat; only the bounds of the session hold for them.
+        self._unrecorded = compose(outer, bounded(store))(dispatch.respond)
         self._streamed = outer(_refuse_stream)
         self.table: dict[str, dict[str, ServedMethod]] = {
             name: {
@@ -143,8 +145,10 @@ class Methods:
         schema = implemented.schema
         if schema.streams_result or schema.streams_parameter:
             respond = self._streamed
-        elif schema.oneway or schema.delivery == "readonly":
+        elif schema.delivery == "readonly":
             respond = self._unrecorded
+        elif schema.oneway:
+            respond = self._oneway
         else:
             respond = self._recorded
         return ServedMethod(implemented, respond, self._default_timeout)
@@ -160,6 +164,11 @@ class Methods:
             self._recorded,
             self._default_timeout,
         )
+
+    def _oneway(self, request: Request) -> Answer:
+        # A caller who wants to know that it ran may ask again, as one of the
+        # plain profile does: that takes a record.
+        return self._unrecorded(request) if request.oneway else self._recorded(request)
 
 
 def _refuse_stream(request: Request) -> bytes:
