@@ -40,6 +40,13 @@ class Good:
         time.sleep(0.3)
         return 7
 
+    @threaded
+    def h(self):
+        import time
+        print("h has begun")
+        time.sleep(30)
+        return 8
+
 class Bad:
     def f(self):
         return 1
@@ -72,7 +79,9 @@ class TapTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.idl = self.folder / "a.idl"
-        self.idl.write_text("service A { int f(int a); int g() }", encoding="utf-8")
+        self.idl.write_text(
+            "service A { int f(int a); int g(); int h() }", encoding="utf-8"
+        )
         self.module = f"tap_{os.getpid()}_{id(self)}"
         (self.folder / f"{self.module}.py").write_text(MODULE, encoding="utf-8")
         self.addCleanup(sys.path.__setitem__, slice(None), sys.path[:])
@@ -121,7 +130,7 @@ class OptionsTests(TapTestCase):
             ("Bad", "f: "),
             ("Needs", "what"),
             ("Raises", "not today"),
-            ("number", "int cannot serve A: 2 faults"),
+            ("number", "int cannot serve A: 3 faults"),
         ):
             self.assertIn(said, self.complaint(impl=impl))
         options = Options()
@@ -170,7 +179,7 @@ class OptionsTests(TapTestCase):
             (["--dedup", "disk"], "there is no store 'disk'"),
             (["--dedup", "memory:windw=3"], "did you mean window?"),
             (["--dedup", "memory:window"], "has no value"),
-            (["--dedup", "memory:window=0"], "above 0"),
+            (["--dedup", "memory:window=0"], "number of 1 or more"),
             (["--sessionless-clock", "moon"], "neither client nor server"),
             (["--log-format", "xml"], "neither text nor json"),
             (["--log-level", "loud"], "no log level"),
@@ -184,6 +193,15 @@ class OptionsTests(TapTestCase):
             (["--app-dir", "/no/such/folder"], "no such folder"),
             (["--lisen", "tcp:1"], "did you mean --listen?"),
             (["extra"], "unexpected argument"),
+            (["--idl-path", "/no/such/folder"], "--idl-path /no/such/folder: no such"),
+            (["--app-dir", __file__], "it is a file"),
+            (["--impl", "=a.B"], "no service before the '='"),
+            (["--impl", "A="], "write [Service=]module.Class"),
+            (["--impl", f"A={self.module}.Good"], "both serve A"),
+            (["--idl", str(self.idl)], "there is a service A already"),
+            (["--dedup", "memory:sessions=many"], "whole number of 1 or more"),
+            (["--drain"], "option --drain requires argument"),
+            (["--thread-queue", "-1"], "whole number of 0 or more"),
         ):
             self.assertIn(said, self.complaint(*words))
 
@@ -341,7 +359,7 @@ class ServingTests(TapTestCase):
             with self.serving(
                 "--listen", "tcp:0:interface=127.0.0.1", reactor=reactor
             ) as (process, lines):
-                self.assertIn("serving A (2 methods) on tcp:127.0.0.1:", lines[-1])
+                self.assertIn("serving A (3 methods) on tcp:127.0.0.1:", lines[-1])
                 asked = socket.create_connection(
                     ("127.0.0.1", self.port(lines)), timeout=20
                 )

@@ -60,16 +60,23 @@ Examples:
     twistd -n rpc --idl calculator.idl --impl calculator.Calc --log-level wire=debug
 """
 
+
+def _whole(positive: bool, text: str) -> int:
+    if not text.isdecimal() or (positive and not int(text)):
+        raise ValueError(f"{text!r} is not a whole number of {int(positive)} or more")
+    return int(text)
+
+
 #: What C{--dedup memory:...} takes, and how each is written.
 _STORE_OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "retention": duration,
-    "window": int,
-    "waiters": int,
+    "window": partial(_whole, True),
+    "waiters": partial(_whole, True),
     "session_bytes": size,
     "principal_bytes": size,
     "total_bytes": size,
-    "sessions_per_principal": int,
-    "sessions": int,
+    "sessions_per_principal": partial(_whole, True),
+    "sessions": partial(_whole, True),
 }
 
 
@@ -245,6 +252,8 @@ class Options(usage.Options):
 
     def _read_idl(self) -> list[ServiceSchema]:
         services: list[ServiceSchema] = []
+        for folder in self["idl-path"]:
+            _check_folder("--idl-path", folder)
         for path in self["idl"]:
             if not Path(path).is_file():
                 what = "it is a folder" if Path(path).is_dir() else "no such file"
@@ -260,14 +269,25 @@ class Options(usage.Options):
             if not idl.__idl__.services:
                 raise usage.UsageError(f"--idl {path}: there is no service in it")
             services += idl.__idl__.services.values()
+        self._check_names(services)
         return services
+
+    def _check_names(self, services: Sequence[ServiceSchema]) -> None:
+        first: dict[str, ServiceSchema] = {}
+        for service in services:
+            other = first.setdefault(service.wire_name, service)
+            if other is not service:
+                raise usage.UsageError(
+                    f"{service.model.place}: there is a service {service.wire_name}"
+                    f" already, at {other.model.place}; give --idl each file once, and"
+                    " each service a name of its own"
+                )
 
     def _add_app_dir(self) -> None:
         # twistd does not put the current directory on the path; and this may be
         # another directory when something is imported later.
+        _check_folder("--app-dir", self["app-dir"])
         folder = Path(self["app-dir"]).absolute()
-        if not folder.is_dir():
-            raise usage.UsageError(f"--app-dir {self['app-dir']}: no such folder")
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
 
@@ -360,10 +380,10 @@ def _value(option: str, read: Callable[[Any], _T], text: Any) -> _T:
         raise usage.UsageError(f"{option}: {error}") from error
 
 
-def _whole(positive: bool, text: str) -> int:
-    if not text.isdecimal() or (positive and not int(text)):
-        raise ValueError(f"{text!r} is not a whole number of {int(positive)} or more")
-    return int(text)
+def _check_folder(option: str, path: str) -> None:
+    if not Path(path).is_dir():
+        what = "it is a file" if Path(path).exists() else "no such folder"
+        raise usage.UsageError(f"{option} {path}: {what}")
 
 
 def _part(text: str) -> float:

@@ -61,7 +61,9 @@ def load(text: str) -> Given:
 
     @raise UnusableError: there is none, or the user's code raised.
     """
-    service, _, name = text.rpartition("=")
+    service, equals, name = text.rpartition("=")
+    if equals and not service.strip():
+        raise UnusableError(f"--impl {text}: there is no service before the '='")
     found = _find(name.strip(), text)
     return Given(text, service.strip(), _make(found, text))
 

@@ -35,6 +35,9 @@ class CannotListenError(SystemExit, Exception):
     a message, one line and status 1, instead of a traceback.
     """
 
+    # What waits for the daemon shows 100 characters, this name among them.
+    __module__ = "builtins"
+
 
 class ServingRPC(MultiService):
     """
@@ -162,7 +165,7 @@ def is_exposed(text: str, host: Any) -> bool:
     @param text: the endpoint.
     @param host: the address that is listened on.
     """
-    if text.startswith(("tls:", "ssl:")):
+    if text.removeprefix("haproxy:").startswith("tls:"):
         return False
     if not isinstance(host, (IPv4Address, IPv6Address)):
         return False
