@@ -49,6 +49,7 @@ class FrameProtocol(Int32StringReceiver):
 
     @ivar heard: when bytes last came, in the clock's seconds.
     @ivar closing: the connection is being closed; nothing more is received.
+    @ivar frames_received: how many were handed on.
     """
 
     noisy: ClassVar[bool] = False
@@ -62,6 +63,7 @@ class FrameProtocol(Int32StringReceiver):
         self.MAX_LENGTH = limits.max_frame
         self.heard = clock.seconds()
         self.closing = False
+        self.frames_received = 0
         # Input: the pieces of what is not a whole frame yet, or not its turn.
         self._held: list[bytes] = []
         self._held_size = 0
@@ -168,6 +170,7 @@ class FrameProtocol(Int32StringReceiver):
                 received(data[start:stop])
         finally:
             self._turn = False
+            self.frames_received += frames
             self.turnEnded()
             if self._out:
                 self._flush(alone=frames == 1)

@@ -19,6 +19,7 @@ from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.server.admission import Admission, SessionlessClock
+from twisted_rpc.server.counters import Counters
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.methods import Methods
 from twisted_rpc.server.protocol import ServerProtocol
@@ -40,6 +41,7 @@ class Shared:
     @ivar wall: Unix seconds; C{clock} may count from anywhere.
     @ivar digests: of the services, by name.
     @ivar services: the schema of each, by name.
+    @ivar counters: what was done, beside what open connections count.
     @ivar client_dated: a request without a session is dated by its sender.
     """
 
@@ -81,6 +83,7 @@ class Shared:
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.digests = {name: schema.digest for name, schema in self.services.items()}
         self.connections: set[ServerProtocol] = set()
+        self.counters = Counters()
         self.addresses: Counter[str] = Counter()
         self.ended: Callable[[], None] | None = None
         self._ages: dict[ServerProtocol, float] = {}
@@ -90,6 +93,7 @@ class Shared:
         A connection has begun.
         """
         self.connections.add(protocol)
+        self.counters.connections += 1
         self.addresses[_host(protocol.transport.getPeer())] += 1
         if self.limits.max_age:
             # Plus or minus a tenth, so that connections that began together do
@@ -102,6 +106,7 @@ class Shared:
         A connection has ended.
         """
         self.connections.discard(protocol)
+        self.counters.requests += protocol.frames_received
         self._ages.pop(protocol, None)
         host = _host(protocol.transport.getPeer())
         self.addresses[host] -= 1
@@ -164,6 +169,7 @@ class RPCServerFactory(ServerFactory):
             # Whoever listens for this factory may not have stopped yet.
             return None
         if len(shared.connections) >= shared.limits.max_connections:
+            shared.counters.refused += 1
             self._log.warn(
                 "{limit} connections are open; one more is refused",
                 limit=shared.limits.max_connections,
@@ -171,6 +177,7 @@ class RPCServerFactory(ServerFactory):
             return None
         host = _host(addr)
         if shared.addresses[host] >= shared.limits.max_connections_per_address:
+            shared.counters.refused += 1
             self._log.warn(
                 "{limit} connections from {host} are open; one more is refused",
                 limit=shared.limits.max_connections_per_address,

@@ -327,6 +327,7 @@ class ServerProtocol(FrameProtocol):
         if len(body) > self.connection.peer_max_frame:
             self._too_big(request, len(body))
             return
+        self.shared.counters.errors[error.code.value] += 1
         if error.executed == "no":
             self._log.debug(
                 "{service}.{method} refused: {code}",
@@ -394,6 +395,7 @@ class ServerProtocol(FrameProtocol):
             peer=self.peer,
             reason=refused.error.message,
         )
+        self.shared.counters.errors[refused.error.code.value] += 1
         if not refused.silent:
             self.send_frame(self.connection.write_refusal(refused, self.stamp))
         if refused.close:

@@ -173,6 +173,27 @@ class Server(Service):
         self._close_ports()
         return failures[0]
 
+    def counters(self) -> dict[str, int]:
+        """
+        @return: what was done since the server was made, by name: C{connections},
+            C{connections_refused}, C{requests}, C{errors}, and C{errors.CODE} for
+            each code that occurred.
+        """
+        shared = self.factory.shared
+        return shared.counters.figures(
+            sum(each.frames_received for each in shared.connections)
+        )
+
+    def gauges(self) -> dict[str, int]:
+        """
+        @return: what there is now, by name: C{connections_open}, C{calls_running}.
+        """
+        shared = self.factory.shared
+        return {
+            "connections_open": len(shared.connections),
+            "calls_running": shared.dispatch.running,
+        }
+
     def stopService(self) -> Deferred[None]:
         """
         Stop accepting, tell clients, let calls end for C{drain} seconds, close.
