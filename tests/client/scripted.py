@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from twisted_rpc import Client, RPCError
 from twisted_rpc.idl import load_idl_text
@@ -274,6 +276,30 @@ def answered(connection: Scripted, call: Message) -> None:
     Answer every call at once.
     """
     connection.reply(call)
+
+
+@implementer(IStreamClientEndpoint)
+class Slow:
+    """
+    An endpoint that answers when the test says.
+
+    @ivar attempts: what each attempt to connect waits for.
+    """
+
+    def __init__(self) -> None:
+        self.attempts: list[Deferred[Any]] = []
+        self.cancelled = 0
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """
+        Wait.
+        """
+        deferred: Deferred[Any] = Deferred(self._given_up)
+        self.attempts.append(deferred)
+        return deferred
+
+    def _given_up(self, _: Deferred[Any]) -> None:
+        self.cancelled += 1
 
 
 class Outcome:

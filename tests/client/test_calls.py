@@ -347,10 +347,9 @@ class AttemptTests(ScriptedCase):
         self.server.on_call = lambda connection, call: connection.refuse(
             call, "UNAVAILABLE"
         )
-        self.started()
+        self.started(retry=AT_ONCE)
         for _ in range(100):
             outcome = self.watch(self.shop.buy(5))
-            self.advance(2)
             self.told(outcome, "UNAVAILABLE", "no")
         self.assertLess(len(self.server.frames), 115)
 
@@ -662,6 +661,26 @@ class IdentityTests(ScriptedCase):
         self.pump()
         self.ended(put, 2)
         self.assertTrue(old.lost)
+
+    def test_a_session_that_ends_during_a_wait(self) -> None:
+        """
+        A call that may have run, and waits to be attempted again, is made anew
+        at once when its session has ended.
+        """
+        connection = self.started(retry=AT_ONCE)
+        outcome = self.watch(self.shop.look(1))
+        connection.refuse(
+            connection.calls[0], "IN_PROGRESS", "unknown", retry_after=5000
+        )
+        self.pump()
+        self.server.on_hello = lambda each: each.welcome("other", resumed=False)
+        self.server.on_call = answered
+        connection.drop()
+        self.advance(1)
+        self.ended(outcome, 7)
+        self.client.close()
+        self.advance(2)
+        self.quiet()
 
     def test_a_session_left_behind(self) -> None:
         """

@@ -7,11 +7,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from tests.client.scripted import (
     Message,
@@ -19,6 +16,7 @@ from tests.client.scripted import (
     Scripted,
     ScriptedCase,
     Server,
+    Slow,
     answered,
     plain,
 )
@@ -29,30 +27,6 @@ from twisted_rpc.testing import MemoryEndpoint
 
 #: Another attempt follows at once.
 AT_ONCE = RetryPolicy(chance=lambda: 0.0)
-
-
-@implementer(IStreamClientEndpoint)
-class Slow:
-    """
-    An endpoint that answers when the test says.
-
-    @ivar attempts: what each attempt to connect waits for.
-    """
-
-    def __init__(self) -> None:
-        self.attempts: list[Deferred[Any]] = []
-        self.cancelled = 0
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """
-        Wait.
-        """
-        deferred: Deferred[Any] = Deferred(self._given_up)
-        self.attempts.append(deferred)
-        return deferred
-
-    def _given_up(self, _: Deferred[Any]) -> None:
-        self.cancelled += 1
 
 
 class ConnectingTests(ScriptedCase):
@@ -845,7 +819,8 @@ class ResendTests(ScriptedCase):
         connection = self.started()
         outcomes = [self.watch(self.shop.buy(n)) for n in range(100)]
         connection.drop()
-        while self.server.here is connection or not self.server.here.calls:
+        (link,) = self.client.pool.links
+        while link.retrying._sending is None:
             self.clock.advance(0.01)
             self.network.deliver()
         self.client.close()
@@ -854,6 +829,190 @@ class ResendTests(ScriptedCase):
             self.told(outcome, "OUTCOME_UNKNOWN", "unknown")
         self.advance(2)
         self.quiet()
+
+    def test_another_loss_meanwhile(self) -> None:
+        """
+        What is lost with an old connection in the middle takes its turn.
+        """
+        old = self.started()
+        first = self.watch(self.shop.buy(0))
+        old.go_away()
+        self.pump()
+        middle = self.server.here
+        outcomes = [self.watch(self.shop.buy(n)) for n in range(1, 150)]
+        self.server.on_call = answered
+        middle.drop()
+        (link,) = self.client.pool.links
+        while link.retrying._sending is None:
+            self.clock.advance(0.01)
+            self.network.deliver()
+        old.drop()
+        self.network.deliver()
+        self.advance(1)
+        for outcome in (first, *outcomes):
+            self.ended(outcome, 7)
+        self.assertEqual(len(self.server.here.calls), 150)
+
+
+class ReentryTests(ScriptedCase):
+    """
+    Callers that do something to other calls as theirs ends.
+    """
+
+    def cancelling(self, other: Any) -> Any:
+        """
+        @return: an errback that cancels C{other}, whose own failure is kept.
+        """
+        other.addErrback(lambda _: None)
+
+        def errback(_: Failure) -> None:
+            other.cancel()
+
+        return errback
+
+    def test_when_the_connection_is_lost(self) -> None:
+        """
+        A call that another's errback cancels is not failed a second time.
+        """
+        connection = self.started(retry=NO_RETRY)
+        first, second = self.shop.buy(1), self.shop.buy(2)
+        first.addErrback(self.cancelling(second))
+        self.pump()
+        connection.drop()
+        self.advance(1)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_when_they_are_sent_again(self) -> None:
+        """
+        Nor is it sent again.
+        """
+        connection = self.started(timeout=10.0)
+        shop = with_options(self.shop)
+        shop._rpc_targets["buy"].median = 4.0
+        first, second = shop.buy(1), self.shop.look(2)
+        first.addErrback(self.cancelling(second))
+        self.pump()
+        self.advance(7)
+        connection.drop()
+        self.advance(1)
+        self.successResultOf(first)
+        self.assertEqual(len(self.server.frames), 2)
+
+    def test_when_the_session_has_ended(self) -> None:
+        """
+        Nor made anew.
+        """
+        connection = self.started()
+        first, second = self.shop.buy(1), self.shop.look(2)
+        first.addErrback(self.cancelling(second))
+        self.pump()
+        self.server.on_hello = lambda each: each.welcome("other", resumed=False)
+        connection.drop()
+        self.advance(1)
+        self.successResultOf(first)
+        self.assertEqual(len(self.server.frames), 2)
+
+    def test_when_nobody_can_be_reached(self) -> None:
+        """
+        Nor failed while it waits.
+        """
+        self.server.on_hello = lambda connection: None
+        self.start()
+        first, second = self.shop.buy(1), self.shop.buy(2)
+        first.addErrback(self.cancelling(second))
+        self.pump()
+        self.endpoint.factory = None
+        self.server.here.drop()
+        self.pump()
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+
+class RetiredTests(ScriptedCase):
+    """
+    A session that ends with its last call.
+    """
+
+    def retired(self, **options: Any) -> tuple[Scripted, Outcome]:
+        """
+        @return: the connection and the open call of a session whose window is
+            full; new calls have another.
+        """
+        self.server.on_hello = lambda each: each.welcome(guarantee__window=2)
+        connection = self.started(**options)
+        old = self.watch(self.shop.buy(0))
+        for n in range(2):
+            self.watch(self.shop.look(n))
+            self.server.here.reply(self.server.here.calls[-1])
+            self.pump()
+        self.assertEqual(len(self.client.pool.retired), 1)
+        return connection, old
+
+    def test_not_reached(self) -> None:
+        """
+        That it cannot connect again is no matter for new calls.
+        """
+        connection, old = self.retired(timeout=3.0)
+        new = self.server.here
+        self.endpoint.factory = None
+        connection.drop()
+        self.advance(1)
+        outcome = self.watch(self.shop.look(5))
+        new.reply(new.calls[-1])
+        self.pump()
+        self.ended(outcome, 7)
+        self.advance(3)
+        self.told(old, "DEADLINE_EXCEEDED", "unknown")
+        self.assertEqual(self.client.pool.retired, set())
+
+    def test_refused_for_good(self) -> None:
+        """
+        If hello is refused now, what flies on a connection that goes away may
+        still be answered there; what does not, ends.
+        """
+        connection, old = self.retired()
+        self.server.on_hello = lambda each: each.refuse(
+            {"request_id": "$hello"}, "PERMISSION_DENIED"
+        )
+        connection.go_away()
+        self.advance(1)
+        self.assertEqual(old.results, [])
+        connection.reply(connection.calls[0], 5)
+        self.advance(1)
+        self.ended(old, 5)
+        self.assertEqual(self.client.pool.retired, set())
+        self.assertTrue(connection.lost)
+
+    def test_its_last_call_goes_elsewhere(self) -> None:
+        """
+        It ends too when its last call is made anew in the other session.
+        """
+        connection, old = self.retired(retry=AT_ONCE)
+        connection.refuse(connection.calls[0], "RESOURCE_EXHAUSTED", retry_after=500)
+        self.pump()
+        self.server.on_hello = lambda each: each.welcome("x", resumed=False)
+        self.server.on_call = answered
+        connection.drop()
+        self.advance(1)
+        self.ended(old, 7)
+        self.assertEqual(self.client.pool.retired, set())
+        self.client.close()
+        self.advance(2)
+        self.quiet()
+
+    def test_nothing_left_to_send_again(self) -> None:
+        """
+        Or when there is no time left for it after a reconnection.
+        """
+        connection, old = self.retired(timeout=10.0)
+        for call in self.client.pool.retired.copy().pop().pending.values():
+            call.target.median = 4.0
+        self.advance(7)
+        connection.drop()
+        self.advance(1)
+        self.told(old, "OUTCOME_UNKNOWN", "unknown")
+        self.assertEqual(self.client.pool.retired, set())
 
 
 class PermanentTests(ScriptedCase):

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import threading
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from twisted.internet.threads import blockingCallFromThread
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
 
 from twisted_rpc.client.client import Client
-from twisted_rpc.client.proxy import Proxy
+from twisted_rpc.client.proxy import Options, Proxy
 
 _lock = threading.Lock()
 #: The process whose reactor runs in a thread of ours.
@@ -57,14 +60,16 @@ class BlockingClient:
 
         @raise RuntimeError: this is the reactor's thread: waiting here for what
             happens here would last for ever.  Or a fork, which has no such
-            thread.
+            thread; or the reactor has been stopped.
         """
         _refuse_fork()
         if threading.get_ident() == _reactor_thread():
             raise RuntimeError(
                 "a BlockingClient cannot be used in the reactor's thread"
             )
-        return blockingCallFromThread(self._reactor, lambda: function(*args, **kwargs))
+        waiting = _Waiting(self._reactor)
+        self._reactor.callFromThread(waiting.start, function, args, kwargs)
+        return waiting.result()
 
     def reflect(self, service: str | None = None) -> Any:
         """As L{Client.reflect}."""
@@ -103,6 +108,54 @@ class BlockingClient:
         return f"<BlockingClient {self._client.peer}>"
 
 
+class _Waiting:
+    """
+    A thread that waits for what the reactor's thread does.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._results: SimpleQueue[Any] = SimpleQueue()
+        self._deferred: Deferred[Any] | None = None
+        self._given_up = False
+
+    def start(self, function: Any, args: Any, kwargs: Any) -> None:
+        """
+        In the reactor's thread: do it.
+        """
+        if not self._given_up:
+            self._deferred = maybeDeferred(function, *args, **kwargs)
+            self._deferred.addBoth(self._results.put)
+
+    def result(self) -> Any:
+        """
+        In the other: wait.  What interrupts it, as Ctrl-C does, cancels the call.
+        """
+        try:
+            result = self._wait()
+        except BaseException:
+            self._given_up = True
+            self._reactor.callFromThread(self._give_up)
+            raise
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+    def _wait(self) -> Any:
+        while True:
+            try:
+                return self._results.get(timeout=0.5)
+            except Empty:
+                if not self._reactor.running:
+                    raise RuntimeError(
+                        "the reactor has been stopped: nothing will be answered"
+                    ) from None
+
+    def _give_up(self) -> None:
+        if self._deferred is not None:
+            self._deferred.cancel()
+
+
 class BlockingProxy:
     """
     A proxy whose methods block.
@@ -111,8 +164,13 @@ class BlockingProxy:
     def __init__(self, client: BlockingClient, proxy: Proxy) -> None:
         self._rpc_client = client
         self._rpc_proxy = proxy
+        directlyProvides(self, providedBy(proxy))
         for name in proxy._rpc_targets:  # noqa: SLF001 - a proxy has no public names but the IDL's
             setattr(self, name, _blocking(client, getattr(proxy, name)))
+
+    def _rpc_with(self, options: Options) -> BlockingProxy:
+        again = self._rpc_proxy._rpc_with  # noqa: SLF001 - as above
+        return BlockingProxy(self._rpc_client, self._rpc_client.call(again, options))
 
     def __repr__(self) -> str:
         return f"<blocking {self._rpc_proxy!r}>"

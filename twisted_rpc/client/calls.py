@@ -202,8 +202,7 @@ class Call:
     def _stop(self) -> None:
         self.done = True
         if self.retry is not None:
-            if self.retry.active():
-                self.retry.cancel()
+            self.retry.cancel()
             self.retry = None
 
     def _cancelled(self, _: Deferred[Any]) -> None:
@@ -247,16 +246,14 @@ class Call:
             self.opaque = secrets.token_hex(16)
         return self.opaque
 
-    def ext(self, now: float, ack: int | None) -> dict[str, Any]:
+    def ext(self, now: float, ack: int) -> dict[str, Any]:
         """
         C{ext} of an attempt that is written now.
         """
         left = max(1, int((self.deadline - now) * 1000))
-        ext: dict[str, Any] = {"timeout": left}
+        ext: dict[str, Any] = {"timeout": left, "ack": ack}
         if self.attempts > 1:
             ext["attempt"] = self.attempts
-        if ack is not None:
-            ext["ack"] = ack
         if self.target.oneway:
             ext["oneway"] = True
         if self.metadata:

@@ -93,6 +93,17 @@ class Client(Service):
             raise ValueError(f"max_connections is {max_connections}: 1 or more")
         if auth is not None and set(auth) != {"scheme", "token"}:
             raise ValueError("auth has exactly the names 'scheme' and 'token'")
+        if auth is not None and wire == "plain":
+            raise ValueError("the plain profile has no auth: wire is 'plain'")
+        if not ping >= 0:
+            raise ValueError(f"ping is {ping}: seconds, or 0 for none")
+        if not connect_timeout > 0:
+            raise ValueError(f"connect_timeout is {connect_timeout}: seconds, above 0")
+        if retry_budget is not None and not hasattr(retry_budget, "allows"):
+            raise TypeError(
+                f"retry_budget is {retry_budget!r}: a RetryBudget, or another"
+                " IRetryBudget"
+            )
         many = (
             endpoint
             if isinstance(endpoint, Sequence) and not isinstance(endpoint, str)

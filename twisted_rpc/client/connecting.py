@@ -106,8 +106,8 @@ class Connector:
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._attempt is not None:
-            self._attempt.cancel()
+        assert self._attempt is not None  # else the timer is stopped
+        self._attempt.cancel()
 
     def _connect_failed(self, failure: Failure) -> None:
         self._attempt = None
@@ -150,8 +150,8 @@ class Connector:
     def _no_answer(self) -> None:
         self._timer = None
         self._unanswered = True
-        if self._protocol is not None:
-            self._protocol.abort()
+        assert self._protocol is not None  # else the timer is stopped
+        self._protocol.abort()
 
     def settled(self) -> None:
         """
@@ -205,7 +205,6 @@ class Connector:
         else:
             # Who calls next may wait for the attempt that this starts.
             self.failing = False
-            self._link.unwanted()
 
     def _pause(self, first: float) -> float:
         """

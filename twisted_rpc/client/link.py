@@ -136,13 +136,6 @@ class Link:
         """
         return bool(self.pending) or self.pool.needs(self)
 
-    def unwanted(self) -> None:
-        """
-        Nobody waits for a connection any more.
-        """
-        if self.retired:
-            self.close()
-
     def unreachable(self, error: RPCError, *, permanent: bool) -> None:
         """
         Nobody answered at any address, or hello was refused, for good if
@@ -169,9 +162,9 @@ class Link:
         run: go on with another, on another connection.
         """
         protocol.going_away = True
-        if self._leave(protocol):
-            self.session = None
-            self.connector.dropped()
+        self._leave(protocol)
+        self.session = None
+        self.connector.dropped()
 
     def _leave(self, protocol: ClientProtocol) -> bool:
         """
@@ -219,10 +212,10 @@ class Link:
         Go on with another connection than the one there is.
         """
         protocol, self.protocol = self.protocol, None
-        if protocol is not None:
-            self.connector.replaced()
-            protocol.abort()
-            self.end_if_done()
+        assert protocol is not None  # a call flies on it
+        self.connector.replaced()
+        protocol.abort()
+        self.end_if_done()
 
     # -- calls ------------------------------------------------------------------------------
 

@@ -131,3 +131,4 @@ class PlainLane:
         self._link.end(call)
         self._pool.requeue(call)
         self._pool.pump()
+        self._link.end_if_done()

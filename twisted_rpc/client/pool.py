@@ -184,9 +184,9 @@ class Pool:
             call.seq = 0
             call.flying = None
             call.due = call.forsaken = False
-            if call.retry is not None and call.retry.active():
+            if call.retry is not None:
                 call.retry.cancel()
-            call.retry = None
+                call.retry = None
             self.queue.add(call)
 
     def pump(self) -> None:

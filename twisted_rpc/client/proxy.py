@@ -16,7 +16,7 @@ from zope.interface import classImplements
 from twisted_rpc.client.calls import Target
 from twisted_rpc.client.retry import NO_RETRY, RetryPolicy
 from twisted_rpc.errors import Code, InvalidValue, RPCError
-from twisted_rpc.wire.server import legal_meta_name
+from twisted_rpc.wire.server import legal_meta_name, meta_fault
 
 if TYPE_CHECKING:
     from twisted_rpc.client.client import Client
@@ -47,11 +47,23 @@ class Options:
         """
         if self.timeout is not None and not 0 < self.timeout < 2**40:
             raise ValueError(f"timeout is {self.timeout}: seconds, above 0")
+        if self.retry is not None and not hasattr(self.retry, "delay"):
+            raise TypeError(
+                f"retry is {self.retry!r}: a RetryPolicy, or another IRetryPolicy"
+            )
         for name, text in (self.metadata or {}).items():
             if not legal_meta_name(name) or not isinstance(text, str):
                 raise ValueError(
                     f"metadata {name!r}: names are of the form [a-z0-9._-]{{1,64}}, with texts"
                 )
+
+    def over(self, defaults: Options) -> Options:
+        """
+        These options, and C{defaults} where they leave something open.
+        """
+        given = {name: each for name, each in vars(self).items() if each is not None}
+        given["metadata"] = {**(defaults.metadata or {}), **(self.metadata or {})}
+        return replace(defaults, **given)
 
 
 class Proxy:
@@ -72,6 +84,11 @@ class Proxy:
             for name, schema in service.by_name.items()
         }
 
+    def _rpc_with(self, options: Options) -> Proxy:
+        return make_proxy(
+            self._rpc_client, self._rpc_service, options.over(self._rpc_options)
+        )
+
     def __repr__(self) -> str:
         return f"<proxy of {self._rpc_service.name} at {self._rpc_client}>"
 
@@ -86,6 +103,9 @@ def target(client: Client, schema: Any, options: Options) -> Target:
     if schema.oneway:
         retry = NO_RETRY
     metadata = {**(defaults.metadata or {}), **(options.metadata or {})}
+    fault = meta_fault(metadata, client.pool.limits)
+    if fault:
+        raise ValueError(f"metadata: {fault}")
     wait = options.wait_for_ready
     if wait is None:
         wait = bool(defaults.wait_for_ready)
@@ -197,20 +217,8 @@ def with_options(
     @param metadata: added to what the proxy sends.
     @param wait_for_ready: wait for a connection until the deadline.
     """
-    if not isinstance(proxy, Proxy):
+    again: Any = getattr(type(proxy), "_rpc_with", None)
+    if again is None:
         raise TypeError(f"{proxy!r} is not a proxy: client.proxy(interface) makes one")
-    old = proxy._rpc_options  # noqa: SLF001 - a proxy has no public names but the IDL's
-    given = {
-        "timeout": timeout,
-        "retry": retry,
-        "metadata": None if metadata is None else {**(old.metadata or {}), **metadata},
-        "wait_for_ready": wait_for_ready,
-    }
-    options = replace(
-        old, **{name: each for name, each in given.items() if each is not None}
-    )
-    return type(proxy)(  # a proxy has no public names but the IDL's
-        proxy._rpc_client,  # noqa: SLF001
-        proxy._rpc_service,  # noqa: SLF001
-        options,
-    )
+    made: _P = again(proxy, Options(timeout, retry, metadata, wait_for_ready))
+    return made

@@ -101,6 +101,7 @@ class Retrying:
         self._repeat(call)
         if self._pool.queue:
             self._pool.pump()
+        self._link.end_if_done()
 
     def _repeat(self, call: Call) -> None:
         if call.forsaken:
@@ -177,6 +178,7 @@ class Retrying:
         if waiting[room:] and link.protocol is not None:
             pause = 0 if room == PACE else TICK
             self._sending = self._pool.clock.callLater(pause, self._send_some)
+        link.end_if_done()
 
     def _waiting(self) -> list[Call]:
         now = self._pool.seconds()

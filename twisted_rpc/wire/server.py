@@ -9,6 +9,7 @@ L{RULES}.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -280,7 +281,7 @@ class ServerConnection:
                 )
         meta = ext.meta
         if meta is not None:
-            wrong = _meta_fault(meta, self._limits)
+            wrong = meta_fault(meta, self._limits)
             if wrong:
                 return self._illegal(message.request_id, wrong)
         return message
@@ -428,7 +429,10 @@ def _broken(rule: Rule, message: RequestMessage) -> Refusal:
     )
 
 
-def _meta_fault(meta: dict[str, str], limits: Limits) -> str:
+def meta_fault(meta: Mapping[str, str], limits: Limits) -> str:
+    """
+    @return: what is wrong with the metadata of a call, or C{""}.
+    """
     if len(meta) > limits.max_meta_names:
         return f"meta has {len(meta)} names, above the limit of {limits.max_meta_names}"
     size = 0
