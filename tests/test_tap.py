@@ -114,6 +114,18 @@ class OptionsTests(TapTestCase):
     Everything that can be wrong is found while the options are read.
     """
 
+    def test_earlier(self) -> None:
+        """
+        Earlier versions of the IDL are read, and refused as the IDL itself is.
+        """
+        other = self.folder / "old.idl"
+        other.write_text("service A { int f(int a) }", encoding="utf-8")
+        options = self.options("--earlier-idl", str(other))
+        self.assertEqual([it.A.name for it in options.earlier], ["A"])
+        other.write_text("", encoding="utf-8")
+        said = self.complaint("--earlier-idl", str(other))
+        self.assertEqual(said, f"--earlier-idl {other}: there is no service in it")
+
     def test_implementations(self) -> None:
         """
         A class is instantiated, an instance and a factory are used as they are.

@@ -23,7 +23,7 @@ from twisted_rpc._version import __version__
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.endpoints import EndpointError, server_endpoint
 from twisted_rpc.errors import IDLError
-from twisted_rpc.idl import ServiceSchema, load_idl
+from twisted_rpc.idl import Schema, ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
 from twisted_rpc.twistd.check import report
@@ -131,10 +131,12 @@ class Options(usage.Options):
         self["impl"] = []
         self["listen"] = []
         self["idl-path"] = []
+        self["earlier-idl"] = []
         self["log-level"] = []
         # Some of the texts are docstrings of methods, indented as such.
         self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
         self.registry = Registry()
+        self.earlier: list[Schema] = []
         self.store = MemoryStore()
         self.limits = Limits()
         self._failed = False
@@ -165,6 +167,13 @@ class Options(usage.Options):
         Folder in which imported IDL files are searched; repeatable.
         """
         self["idl-path"].append(folder)
+
+    def opt_earlier_idl(self, path: str) -> None:
+        """
+        IDL file as it was, which clients may still have: the log tells what
+        its difference from what is served comes to; repeatable.
+        """
+        self["earlier-idl"].append(path)
 
     def opt_log_level(self, level: str) -> None:
         """
@@ -251,26 +260,29 @@ class Options(usage.Options):
                 )
 
     def _read_idl(self) -> list[ServiceSchema]:
-        services: list[ServiceSchema] = []
         for folder in self["idl-path"]:
             _check_folder("--idl-path", folder)
-        for path in self["idl"]:
-            if not Path(path).is_file():
-                what = "it is a folder" if Path(path).is_dir() else "no such file"
-                raise usage.UsageError(f"--idl {path}: {what}")
-            try:
-                idl = load_idl(path, include=self["idl-path"])
-            except IDLError as error:
-                raise usage.UsageError(f"the IDL cannot be used\n{error}") from error
-            except OSError as error:
-                raise usage.UsageError(
-                    f"--idl {path}: {error.strerror or error}"
-                ) from error
-            if not idl.__idl__.services:
-                raise usage.UsageError(f"--idl {path}: there is no service in it")
-            services += idl.__idl__.services.values()
+        self.earlier = [self._load(path, "earlier-idl") for path in self["earlier-idl"]]
+        loaded = [self._load(path, "idl") for path in self["idl"]]
+        services = [each for idl in loaded for each in idl.__idl__.services.values()]
         self._check_names(services)
         return services
+
+    def _load(self, path: str, option: str) -> Schema:
+        if not Path(path).is_file():
+            what = "it is a folder" if Path(path).is_dir() else "no such file"
+            raise usage.UsageError(f"--{option} {path}: {what}")
+        try:
+            idl = load_idl(path, include=self["idl-path"])
+        except IDLError as error:
+            raise usage.UsageError(f"the IDL cannot be used\n{error}") from error
+        except OSError as error:
+            raise usage.UsageError(
+                f"--{option} {path}: {error.strerror or error}"
+            ) from error
+        if not idl.__idl__.services:
+            raise usage.UsageError(f"--{option} {path}: there is no service in it")
+        return idl
 
     def _check_names(self, services: Sequence[ServiceSchema]) -> None:
         first: dict[str, ServiceSchema] = {}
@@ -353,6 +365,7 @@ def makeService(options: Options) -> ServingRPC:
         threads=options["threads"],
         thread_queue=options["thread-queue"],
         reflection=not options["no-reflection"],
+        earlier=options.earlier,
         access_log=options["access-log"],
     )
     services = options.registry.services.values()

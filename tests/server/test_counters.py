@@ -33,8 +33,9 @@ class CountersTests(SynchronousTestCase):
 
     def test_figures(self) -> None:
         """
-        Connections, requests (hello among them) and errors are counted, of
-        connections that are open and of those that have ended.
+        Connections, requests (hello among them, and a client's question for an
+        IDL that is not its own) and errors are counted, of connections that are
+        open and of those that have ended.
         """
         registry = Registry()
         registry.register(idl.IA, A())
@@ -51,7 +52,7 @@ class CountersTests(SynchronousTestCase):
         counted = {
             "connections": 1,
             "connections_refused": 0,
-            "requests": 5,
+            "requests": 6,
             "errors": 1,
             "errors.UNIMPLEMENTED": 1,
         }
@@ -67,4 +68,4 @@ class CountersTests(SynchronousTestCase):
         pair.network.break_all()
         pair.pump()
         self.assertEqual(pair.server.gauges()["connections_open"], 0)
-        self.assertEqual(pair.server.counters()["requests"], 6)
+        self.assertEqual(pair.server.counters()["requests"], 7)

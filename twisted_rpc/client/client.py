@@ -159,7 +159,7 @@ class Client(Service):
             server.
         """
         service = service_schema(interface)
-        self.pool.digests[service.wire_name] = service.digest
+        self.pool.agreement.loaded(service)
         return make_proxy(
             self, service, Options(timeout, retry, metadata, wait_for_ready)
         )

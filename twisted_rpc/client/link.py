@@ -86,7 +86,7 @@ class Link:
         self.max_frame = protocol.connection.max_frame
         self._window = welcome.guarantee.window
         self.room = min(welcome.limits.max_inflight, welcome.guarantee.window)
-        self.pool.learned(welcome, protocol)
+        self.pool.agreement.learned(welcome, protocol.peer)
         # Once per agreed interval, which is never below our own wish (W29).
         protocol.keep_alive(welcome.ping and max(welcome.ping / 1000, self.pool.ping))
         if welcome.session != self.session:

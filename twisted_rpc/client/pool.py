@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from twisted_rpc._version import __version__
+from twisted_rpc.client.agreement import Agreement
 from twisted_rpc.client.calls import Call, Target
 from twisted_rpc.client.connecting import State
 from twisted_rpc.client.link import Link
@@ -27,7 +28,7 @@ from twisted_rpc.deadlines import TICK, Deadlines
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.wire.client import Wire
 from twisted_rpc.wire.limits import Limits
-from twisted_rpc.wire.messages import Auth, Hello, HelloLimits, Welcome
+from twisted_rpc.wire.messages import Auth, Hello, HelloLimits
 
 SOFTWARE = f"twisted_rpc/{__version__}"
 
@@ -84,8 +85,7 @@ class Pool:
         self.connect_timeout = connect_timeout
         self.budget = budget if budget is not None else RetryBudget()
         self.chance = chance
-        self.digests: dict[str, str] = {}
-        self.welcome: Welcome | None = None
+        self.agreement = Agreement(self)
         self.strays = 0
         self.deadlines = Deadlines(clock)
         self.queue = WaitingCalls(self.deadlines)
@@ -308,24 +308,10 @@ class Pool:
             session=session,
             limits=HelloLimits(self.limits.max_frame),
             ping=round(self.ping * 1000),
-            schema=self.digests,
+            schema=self.agreement.digests,
             auth=auth,
             software=SOFTWARE,
         )
-
-    def learned(self, welcome: Welcome, protocol: ClientProtocol) -> None:
-        """
-        A server has introduced itself.
-        """
-        self.welcome = welcome
-        for service, digest in self.digests.items():
-            theirs = welcome.schema.get(service)
-            if theirs is not None and theirs != digest:
-                self._log.warn(
-                    "{service}: the IDL of {peer} is not the one loaded here",
-                    service=service,
-                    peer=protocol.peer,
-                )
 
     def ready(self, link: Link) -> None:
         """

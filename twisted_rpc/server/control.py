@@ -123,7 +123,7 @@ class Control:
         if not self._shared.reflection:
             raise refusal(Code.UNIMPLEMENTED, "reflection is switched off")
         if not params:
-            return {"services": self._shared.digests}
+            return {"services": self._shared.agreement.digests}
         service = self._shared.services.get(params[0])
         if service is None:
             raise RPCError(

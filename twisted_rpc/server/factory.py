@@ -19,6 +19,7 @@ from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.server.admission import Admission, SessionlessClock
+from twisted_rpc.server.agreement import Agreement
 from twisted_rpc.server.counters import Counters
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.methods import Methods
@@ -39,7 +40,7 @@ class Shared:
     What all connections of a server have in common.
 
     @ivar wall: Unix seconds; C{clock} may count from anywhere.
-    @ivar digests: of the services, by name.
+    @ivar agreement: of the services with those that clients have loaded.
     @ivar services: the schema of each, by name.
     @ivar counters: what was done, beside what open connections count.
     @ivar client_dated: a request without a session is dated by its sender.
@@ -62,6 +63,7 @@ class Shared:
         authenticator: Any,
         threads: Threads,
         reflection: bool,
+        earlier: Sequence[Any],
     ) -> None:
         self.clock = clock
         self.wall = wall
@@ -81,7 +83,7 @@ class Shared:
             registry, self.dispatch, store, interceptors, default_timeout
         )
         self.services = {name: each.schema for name, each in registry.services.items()}
-        self.digests = {name: schema.digest for name, schema in self.services.items()}
+        self.agreement = Agreement(self.services, earlier)
         self.connections: set[ServerProtocol] = set()
         self.counters = Counters()
         self.addresses: Counter[str] = Counter()

@@ -151,6 +151,7 @@ class Negotiation:
         ping = max(hello.ping / 1000, limits.min_ping) if hello.ping else 0.0
         protocol.ping = ping
         protocol.connection.welcome(session.id, hello)
+        shared.agreement.met(protocol.principal, protocol.peer, hello)
         welcome = Welcome(
             version=1,
             features=[],
@@ -165,7 +166,7 @@ class Negotiation:
             ),
             limits=WelcomeLimits(limits.max_frame, limits.max_inflight),
             ping=round(ping * 1000),
-            schema=shared.digests,
+            schema=shared.agreement.digests,
             time=shared.wall(),
             software=SOFTWARE,
         )

@@ -64,6 +64,7 @@ class Server(Service):
         threads: int = 10,
         thread_queue: int = 100,
         reflection: bool = True,
+        earlier: Sequence[Any] = (),
         access_log: float = 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -87,6 +88,8 @@ class Server(Service):
         @param threads: L{threaded<twisted_rpc.threaded>} calls at one time.
         @param thread_queue: such calls that may wait for a thread.
         @param reflection: answer C{$rpc.reflect}.
+        @param earlier: IDLs that clients may still have; the log tells what their
+            difference from what is served comes to.
         @param access_log: the part of calls that is logged, from 0 to 1.
         @param wall: Unix seconds.
         """
@@ -132,6 +135,7 @@ class Server(Service):
                 authenticator=authenticator,
                 threads=self._threads,
                 reflection=reflection,
+                earlier=earlier,
             )
         )
         self.ports: list[IListeningPort] = []

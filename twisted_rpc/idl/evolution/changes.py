@@ -35,6 +35,9 @@ class Verdict(IntEnum):
 #: Two texts can be made whose types all meet each other.
 MAX_PAIRS: Final = 50_000
 
+#: Code points of a message that are shown.
+_SHOWN: Final = 500
+
 #: Where something stands in the old version and in the new one.
 Places = tuple[Place | None, Place | None]
 
@@ -102,45 +105,68 @@ class Change:
         return place
 
     def __str__(self) -> str:
+        return self.told()
+
+    def told(self, old: str = "before") -> str:
+        """
+        @param old: what the old version is called.
+        @return: a line, with both places.
+        """
         use = f" ({self.use})" if self.use is not None else ""
-        before = f"  [before: {self.old}]" if self.new and self.old else ""
-        return f"{self.place}: {self.verdict.name}: {self.message}{use}{before}"
+        other = f"  [{old}: {self.old}]" if self.new and self.old else ""
+        return f"{self.place}: {self.verdict.name}: {self.message}{use}{other}"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """
-    How findings are put: they tell the change from old to new, also where the
-    new version is judged as the one that writes requests.
+    How findings are put.
 
+    @ivar changed: the pattern of a change, C{{old}} and C{{new}} in it.
     @ivar clients: whose requests are judged.
     @ivar servers: who reads them.
+    @ivar advice: whether it helps to say how to do it better.
     """
 
     gone: str = "is gone"
     added: str = "is new"
     required: str = "is now required"
+    changed: str = "is now {new}, was {old}"
     clients: str = "clients of the old IDL"
     servers: str = "servers of the new IDL"
-    swapped: bool = False
+    advice: bool = True
 
     def became(self, old: object, new: object) -> str:
         """
         @return: C{"is now <new>, was <old>"}.
         """
-        if self.swapped:
-            old, new = new, old
-        return f"is now {new}, was {old}"
+        return self.changed.format(old=old, new=new)
 
 
+#: The old version's clients, the new version's servers.
 FORWARD = Words()
+
+#: The new version's clients, the old version's servers; it is compared the other
+#: way round, and the change is told from the old to the new all the same.
 BACKWARD = Words(
     gone="is new",
     added="is gone",
     required="was required",
+    changed="is now {old}, was {new}",
     clients="clients of the new IDL",
     servers="servers of the old IDL",
-    swapped=True,
+    advice=False,
+)
+
+#: A client and a server that met; nobody knows which version is the older.
+MET = Words(
+    gone="is not known to the server",
+    added="is known only to the server",
+    required="is required by the server",
+    changed="is {new} for the server, {old} for the client",
+    clients="clients like this one",
+    servers="servers like that one",
+    advice=False,
 )
 
 
@@ -158,6 +184,15 @@ def in_order(changes: Iterable[Change]) -> list[Change]:
             it.message,
         ),
     )
+
+
+def _one_line(message: str) -> str:
+    """
+    @return: a message without what a text of the IDL may bring into it.
+    """
+    if len(message) > _SHOWN:
+        message = f"{message[:_SHOWN]}..."
+    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in message)
 
 
 class TooMuchError(Exception):
@@ -200,6 +235,7 @@ class Journal:
         Take down a finding; the same one for another method, or in the other
         direction, adds nothing.
         """
+        message = _one_line(message)
         change = Change(verdict, *places, message, use)
         self._changes.setdefault((verdict, *places, message), change)
 

@@ -15,6 +15,7 @@ from typing import Final
 from twisted_rpc.idl.evolution.changes import (
     BACKWARD,
     FORWARD,
+    MET,
     Change,
     Journal,
     Named,
@@ -73,6 +74,19 @@ def compare_services(
     if either_order:
         changes = _with_backward(changes, _services(new, old, BACKWARD))
     return changes
+
+
+def compare_met(client: Service, server: Service) -> list[Change]:
+    """
+    The service of a client and that of the server it is connected to.
+
+    @return: what messages of one side are refused or misread by the other, or
+        mean something else to it.
+
+    @raise TooMuchError: it would take too long.
+    """
+    changes = _services({"": client}, {"": server}, MET)
+    return [it for it in changes if it.verdict is not _SOURCE]
 
 
 def _with_backward(forward: list[Change], backward: list[Change]) -> list[Change]:
@@ -148,7 +162,7 @@ class _Comparison:
             other = methods.get(method.wire_name)
             what = f"method '{old.name}.{method.name}'"
             if other is None:
-                hint = _hint(old, method, new)
+                hint = _hint(old, method, new) if self._words.advice else ""
                 message = f"{what} {self._words.gone}{hint}"
                 self._journal.note(_WIRE, (method.place, None), message)
                 continue

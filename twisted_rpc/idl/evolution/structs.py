@@ -114,7 +114,7 @@ class _Structs:
         words = self._journal.words
         what = f"member '{old.name}' of {_owner(self._old, old)} {words.gone}"
         ignored = f"{words.servers} ignore it"
-        if not words.swapped and old.wire_name not in _reserved(self._new):
+        if words.advice and old.wire_name not in _reserved(self._new):
             ignored = f'{ignored}; keep its name with @reserved(["{old.wire_name}"])'
         unread = f"{words.clients} " + (
             "need it" if old.required else "read its default"
