@@ -38,6 +38,18 @@ class ProxyTests(ScriptedCase):
         public = {name for name in dir(self.shop) if not name.startswith("_")}
         self.assertEqual(public, set(idl.IShop))
 
+    def test_class(self) -> None:
+        """
+        A proxy is an instance of its service's client class, and of those of
+        the services that it extends.
+        """
+        self.start()
+        extended = load_idl_text("service A { int f() } service B extends A { }")
+        proxy = self.client.proxy(extended.IB)
+        self.assertIsInstance(proxy, extended.BClient)
+        self.assertIsInstance(proxy, extended.AClient)
+        self.assertNotIsInstance(self.client.proxy(extended.A), extended.BClient)
+
     def test_shown(self) -> None:
         """
         It says what it calls, and where.

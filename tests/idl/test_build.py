@@ -267,6 +267,19 @@ class InterfaceTests(SynchronousTestCase):
         self.assertIs(service_schema(schema.IA), schema.A)
         self.assertIs(schema.__idl__.services["A"], schema.A)
 
+    def test_classes_of_services(self) -> None:
+        """The classes of a service extend those of the services that it extends."""
+        schema = load_idl_text(
+            "service A { void a() } service B { void b() }"
+            " service AB extends A, B { } service BA extends B, A { }"
+            " service Both extends AB, BA { } service Late extends A, AB { }"
+        )
+        self.assertEqual(schema.ABClient.__bases__, (schema.AClient, schema.BClient))
+        # Of A and AB, AB is enough; and of AB and BA Python finds no order.
+        self.assertEqual(schema.LateServer.__bases__, (schema.ABServer,))
+        self.assertEqual(schema.BothServer.__bases__, (object,))
+        self.assertEqual(set(schema.Both.by_name), {"a", "b"})
+
     def test_methods_may_have_any_name(self) -> None:
         """Methods named like those of zope's interfaces are methods."""
         schema = load_idl_text("service S { void names() void get(int a) }")

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -22,7 +22,9 @@ from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
 from twisted_rpc.endpoints import client_endpoint
 from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.idl import Service as TypedService
 from twisted_rpc.idl import service_schema
+from twisted_rpc.idl.python.service import ClientT
 from twisted_rpc.wire.client import Wire
 from twisted_rpc.wire.limits import Limits
 
@@ -139,6 +141,28 @@ class Client(Service):
         )
 
     # -- calls ------------------------------------------------------------------------------
+
+    @overload
+    def proxy(
+        self,
+        interface: TypedService[ClientT, Any],
+        *,
+        timeout: float | None = ...,
+        retry: Any = ...,
+        metadata: Mapping[str, str] | None = ...,
+        wait_for_ready: bool | None = ...,
+    ) -> ClientT: ...
+
+    @overload
+    def proxy(
+        self,
+        interface: Any,
+        *,
+        timeout: float | None = ...,
+        retry: Any = ...,
+        metadata: Mapping[str, str] | None = ...,
+        wait_for_ready: bool | None = ...,
+    ) -> Any: ...
 
     def proxy(
         self,

@@ -151,7 +151,9 @@ def proxy_class(service: Any) -> type[Proxy]:
             name: _method(name, schema) for name, schema in service.by_name.items()
         }
         found = type(
-            f"{service.name}Proxy", (Proxy,), {"__doc__": service.doc, **methods}
+            f"{service.name}Proxy",
+            (Proxy, service.client_class),
+            {"__doc__": service.doc, **methods},
         )
         declare: Any = classImplements
         declare(found, interface)

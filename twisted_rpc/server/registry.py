@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
+from zope.interface.interface import InterfaceClass
 
-from twisted_rpc.idl import service_schema
+from twisted_rpc.idl import Service, service_schema
 from twisted_rpc.idl.python.schema import MethodSchema, ServiceSchema
+from twisted_rpc.idl.python.service import ServerT
 from twisted_rpc.interfaces import IRegistry
 from twisted_rpc.server.decorators import is_threaded
 from twisted_rpc.server.verification.comparison import Verification
@@ -77,6 +79,24 @@ class Registry:
 
     def __init__(self) -> None:
         self.services: dict[str, RegisteredService] = {}
+
+    @overload
+    def register(
+        self,
+        interface: Service[Any, ServerT],
+        implementation: ServerT,
+        *,
+        strict: bool = ...,
+    ) -> None: ...
+
+    @overload
+    def register(
+        self,
+        interface: type[Any] | InterfaceClass,
+        implementation: Any,
+        *,
+        strict: bool = ...,
+    ) -> None: ...
 
     def register(
         self, interface: Any, implementation: Any, *, strict: bool = False

@@ -16,6 +16,7 @@ from twisted_rpc.tools.commands.check import CHECK
 from twisted_rpc.tools.commands.describe import DESCRIBE
 from twisted_rpc.tools.commands.digest import DIGEST
 from twisted_rpc.tools.commands.format import FORMAT
+from twisted_rpc.tools.commands.generate import GENERATE
 from twisted_rpc.tools.commands.list import LIST
 from twisted_rpc.tools.subcommand import TOLD, failure
 
@@ -27,6 +28,7 @@ COMMANDS: Final = (
     CHECK,
     FORMAT,
     DIGEST,
+    GENERATE,
     BREAKING,
 )
 

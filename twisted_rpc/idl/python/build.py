@@ -19,7 +19,11 @@ from twisted_rpc.idl.model import Const, Enum, File, Service, Struct, Union_
 from twisted_rpc.idl.names import python_name
 from twisted_rpc.idl.python.classes import StructBuilder, build_enum
 from twisted_rpc.idl.python.defaults import default_factory
-from twisted_rpc.idl.python.interfaces import build_class, build_interface
+from twisted_rpc.idl.python.interfaces import (
+    build_class,
+    build_interface,
+    class_bases,
+)
 from twisted_rpc.idl.python.schema import ServiceSchema
 
 
@@ -170,16 +174,21 @@ class _Building:
     def _service(self, definition: Service, module: Schema) -> ServiceSchema:
         schema = ServiceSchema(definition, self.codecs)
         name, module_name = definition.name, module.__name__
-        bases = [self._interface(base) for base in definition.bases]
-        schema.interface = build_interface(schema, bases, module_name)
+        interfaces = [self._interface(base) for base in definition.bases]
+        schema.interface = build_interface(schema, interfaces, module_name)
         self._interfaces[id(definition)] = schema.interface
         setattr(module, f"I{name}", schema.interface)
         for suffix, doc in (
             ("Server", f"An implementation of {name}; optional as a base class."),
             ("Client", f"A proxy of {name}."),
         ):
-            built = build_class(schema, suffix, doc, module_name)
+            bases = [
+                getattr(self.modules[id(each.file)], each.name + suffix)
+                for each in class_bases(definition)
+            ]
+            built = build_class(schema, suffix, doc, module_name, bases)
             setattr(module, name + suffix, built)
+        schema.client_class = getattr(module, f"{name}Client")
         return schema
 
     def _interface(self, base: Service) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, Self
 
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.idl.codecs.codec import Codec, Codecs, typed
@@ -47,7 +47,7 @@ class DeclaredException(RPCError):
     _defaults: Mapping[str, Any] = {}
     _text = ""
 
-    def __new__(cls, /, *_args: Any, **_members: Any) -> Any:
+    def __new__(cls, /, *_args: Any, **_members: Any) -> Self:
         """
         Let members have any name, those of C{RPCError}'s arguments too.
         """

@@ -11,6 +11,7 @@ from typing import Any, Final
 from zope.interface import Interface, classImplements
 from zope.interface.interface import InterfaceClass, Method
 
+from twisted_rpc.idl.model import Service
 from twisted_rpc.idl.python.schema import MethodSchema, ServiceSchema
 
 #: Tagged value of an interface: its L{ServiceSchema}.
@@ -53,14 +54,55 @@ def _method(schema: MethodSchema) -> Method:
 
 
 def build_class(
-    service: ServiceSchema, suffix: str, doc: str, module: str
+    service: ServiceSchema,
+    suffix: str,
+    doc: str,
+    module: str,
+    bases: Sequence[type[Any]],
 ) -> type[Any]:
     """
+    @param bases: the same class of the services in L{class_bases}.
     @return: the empty class C{<name><suffix>}, which implements the interface.
     """
     name = f"{service.model.name}{suffix}"
     namespace = {"__module__": module, "__qualname__": name, "__doc__": doc}
-    built: type[Any] = type(name, (), namespace)
+    built: type[Any] = type(name, tuple(bases), namespace)
     declare: Any = classImplements
     declare(built, service.interface)
     return built
+
+
+def class_bases(service: Service) -> list[Service]:
+    """
+    @return: the services whose classes are the bases of this one's: those that
+        it extends, but for those that another one extends too.  None, if Python
+        finds no order for them.
+    """
+    return _bases(service, {})
+
+
+def _bases(service: Service, made: dict[int, type[Any]]) -> list[Service]:
+    classes = {id(base): _class(base, made) for base in service.bases}
+    bases = [
+        base
+        for base in service.bases
+        if not any(
+            other is not classes[id(base)] and issubclass(other, classes[id(base)])
+            for other in classes.values()
+        )
+    ]
+    try:
+        type("", tuple(classes[id(base)] for base in bases), {})
+    except TypeError:
+        return []
+    return bases
+
+
+def _class(service: Service, made: dict[int, type[Any]]) -> type[Any]:
+    """
+    @return: a class with the bases that the class of the service has.
+    """
+    if id(service) not in made:
+        bases = tuple(_class(base, made) for base in _bases(service, made))
+        made[id(service)] = type("", bases, {})
+    return made[id(service)]

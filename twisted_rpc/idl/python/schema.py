@@ -19,6 +19,7 @@ from twisted_rpc.idl.model import Delivery, Field, Method, Service
 from twisted_rpc.idl.names import parameter_name, python_name
 from twisted_rpc.idl.python.bind import Bind, binder
 from twisted_rpc.idl.python.exceptions import Declared, DeclaredError
+from twisted_rpc.idl.python.service import Service as TypedService
 from twisted_rpc.idl.render import render
 
 
@@ -204,7 +205,7 @@ def _parameter(field: Field, factory: Callable[[], Any] | None) -> Parameter:
     )
 
 
-class ServiceSchema:
+class ServiceSchema(TypedService[Any, Any]):
     """
     A service.
 
@@ -213,6 +214,7 @@ class ServiceSchema:
     @ivar methods: by their names on the wire, aliases too.
     @ivar by_name: by their names in Python.
     @ivar interface: the zope interface C{I<name>}.
+    @ivar client_class: C{<name>Client}, a base of the class of its proxies.
     @ivar model: the declaration.
     @ivar doc: its doc comment.
     """
@@ -223,6 +225,7 @@ class ServiceSchema:
         self.model = model
         self.doc = model.doc
         self.interface: InterfaceClass
+        self.client_class: type[Any]
         schemas = [
             MethodSchema(model.wire_name, each, codecs)
             for each in model.methods.values()

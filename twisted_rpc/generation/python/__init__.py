@@ -1,0 +1,3 @@
+"""
+Typed Python modules, for editors and type checkers.
+"""
