@@ -20,7 +20,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from tests.test_tap import ROOT, TapTestCase
-from twisted_rpc.twistd.serving import _why, is_exposed
+from twisted_rpc.twistd.listening import is_exposed, why
 
 _TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
@@ -213,7 +213,7 @@ class WordsTests(TapTestCase):
             ),
             (ValueError("odd"), "cannot listen: odd"),
         ):
-            self.assertEqual(_why(Failure(error)), said)
+            self.assertEqual(why(Failure(error)), said)
 
 
 def _end(pid: int) -> None:

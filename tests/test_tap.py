@@ -24,6 +24,7 @@ from twisted_rpc._tap import Options, makeService
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.twistd.frames import show
 from twisted_rpc.twistd.logs import as_json, as_text, read_levels
+from twisted_rpc.twistd.serving import ServingRPC
 
 ROOT = Path(__file__).parent.parent
 
@@ -229,6 +230,7 @@ class OptionsTests(TapTestCase):
         self.assertEqual(options["drain"], 0.5)
         self.assertEqual((options.store.window, options.store.retention), (9, 60.0))
         service = makeService(options)
+        assert isinstance(service, ServingRPC)
         self.assertEqual(service.server.name, None)
         self.assertIn("--listen", options.getUsage())
 
@@ -415,12 +417,11 @@ class ServingTests(TapTestCase):
         """
         So is a Unix socket that another process has, or that cannot be made.
         """
-        path = self.folder / "rpc.sock"
-        with self.serving("--listen", f"unix:{path}") as (_, lines):
-            self.assertIn(f"on unix:{path}", lines[-1])
+        with self.serving("--listen", "unix:rpc.sock") as (_, lines):
+            self.assertIn("on unix:rpc.sock", lines[-1])
             for wanted, why in (
-                (path, "another process listens there"),
-                (self.folder / "no" / "rpc.sock", "No such file or directory"),
+                ("rpc.sock", "another process listens there"),
+                ("no/rpc.sock", "No such file or directory"),
             ):
                 with self.serving("--listen", f"unix:{wanted}") as (process, said):
                     self.assertEqual(process.wait(20), 1)

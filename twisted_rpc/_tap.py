@@ -29,8 +29,13 @@ from twisted_rpc.server import RegistrationError, Registry, Server
 from twisted_rpc.twistd.check import report
 from twisted_rpc.twistd.frames import log_frames, sensitive_methods
 from twisted_rpc.twistd.implementations import UnusableError, load, match
+from twisted_rpc.twistd.listening import announce
+from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.logs import FORMATS, Format, is_debugged, read_levels
-from twisted_rpc.twistd.serving import ServingRPC, twistd_observer
+from twisted_rpc.twistd.serving import ServingRPC, TwistdService
+from twisted_rpc.twistd.workers.process import Command
+from twisted_rpc.twistd.workers.supervisor import Supervisor
+from twisted_rpc.twistd.workers.worker import Reporting, place
 from twisted_rpc.wire.limits import Limits
 
 __all__ = ["Options", "makeService"]
@@ -53,6 +58,10 @@ Examples:
     twistd -n rpc --idl shop.idl --impl Orders=shop.Orders --impl Stock=shop.stock \\
         --listen tcp:5000:interface=127.0.0.1 --listen unix:/run/shop.sock
 
+  On four cores, one process each:
+    twistd -n rpc --idl calculator.idl --impl calculator.Calc --workers 4 \\
+        --require-session
+
   Only find out whether it would work:
     twistd rpc --idl calculator.idl --impl calculator.Calc --check
 
@@ -66,6 +75,15 @@ def _whole(positive: bool, text: str) -> int:
         raise ValueError(f"{text!r} is not a whole number of {int(positive)} or more")
     return int(text)
 
+
+#: Why several processes and a store of one process do not go together.
+_UNSHARED: Final = """\
+--workers: the {store} store belongs to one process. A call that is sent again may
+reach another worker, which does not know that it has run, and would run it again.
+Use a store that processes share, or add --require-session. Then callers without a
+session are refused for methods that run once; clients of ours are never wrong, and
+a call whose connection is lost, and that the next worker does not know, ends in
+OUTCOME_UNKNOWN."""
 
 #: What C{--dedup memory:...} takes, and how each is written.
 _STORE_OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
@@ -86,6 +104,7 @@ class Options(usage.Options):
 
     @ivar registry: what will be served, once the options are read.
     @ivar store: where calls will be recorded.
+    @ivar words: the command line, as it was written.
     """
 
     optParameters: ClassVar[list[list[Any]]] = [
@@ -105,6 +124,7 @@ class Options(usage.Options):
             "Who dates plain requests: client or server.",
         ],
         ["drain", None, "25s", "Time that calls have to end when the server stops."],
+        ["workers", None, "1", "Processes that serve on the same sockets."],
         ["threads", None, "10", "Threaded calls that run at one time."],
         ["thread-queue", None, "100", "Threaded calls that wait for a thread."],
         ["access-log", None, "0", "Part of the calls that is logged, from 0 to 1."],
@@ -140,6 +160,7 @@ class Options(usage.Options):
         self.store = MemoryStore()
         self.limits = Limits()
         self._failed = False
+        self.words: list[str] = []
 
     # -- what may be given several times ----------------------------------------------
 
@@ -188,6 +209,7 @@ class Options(usage.Options):
         """
         Read the command line, and see whether it can be served.
         """
+        self.words = list(sys.argv[1:] if options is None else options)
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -220,8 +242,11 @@ class Options(usage.Options):
         self._read_values()
         self._read_logging()
         self["listen"] = self["listen"] or ["tcp:5000:interface=127.0.0.1"]
-        for endpoint in self["listen"]:
-            _check_endpoint(endpoint)
+        if place() is None:
+            # A worker's sockets are there, whatever it would take to open them.
+            for endpoint in self["listen"]:
+                _check_endpoint(endpoint)
+        self._check_workers()
         self._add_app_dir()
         self._register(self._read_idl())
         if self["check"]:
@@ -236,9 +261,9 @@ class Options(usage.Options):
             self[name] = _value(f"--{name}", duration, self[name])
         if not self["default-timeout"]:
             raise usage.UsageError("--default-timeout: it must be above 0")
-        for name in ("threads", "thread-queue"):
+        for name in ("threads", "thread-queue", "workers"):
             self[name] = _value(
-                f"--{name}", partial(_whole, name == "threads"), self[name]
+                f"--{name}", partial(_whole, name != "thread-queue"), self[name]
             )
         self["access-log"] = _value("--access-log", _part, self["access-log"])
         _choose(self, "sessionless-clock", ("client", "server"))
@@ -258,6 +283,15 @@ class Options(usage.Options):
                     f"--log-level and --log-format say nothing to twistd's --{other};"
                     " leave one of them out"
                 )
+
+    def _check_workers(self) -> None:
+        if self["workers"] == 1:
+            return
+        parent: Any = self.parent or {}
+        if parent.get("chroot"):
+            raise usage.UsageError("--workers cannot be started in a --chroot")
+        if not self.store.shared and not self["require-session"]:
+            raise usage.UsageError(_UNSHARED.format(store=self.store.name))
 
     def _read_idl(self) -> list[ServiceSchema]:
         for folder in self["idl-path"]:
@@ -344,15 +378,22 @@ class Options(usage.Options):
         return super().getUsage(width) + _EXAMPLES
 
 
-def makeService(options: Options) -> ServingRPC:
+def makeService(options: Options) -> TwistdService:
     """
     The service that C{twistd} starts.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
 
+    here = place()
+    form: Format = options["log-format"]
+    parent: Any = options.parent or {}
+    log = Log(parent, options.levels, form, 0 if here is None else here.index)
+    if here is None and options["workers"] > 1:
+        return _supervisor(options, reactor, log)
+    listen = options["listen"]
     server = Server(
         options.registry,
-        listen=options["listen"],
+        listen=listen if here is None else here.endpoints(reactor, listen),
         reactor=reactor,
         limits=options.limits,
         default_timeout=options["default-timeout"],
@@ -371,17 +412,49 @@ def makeService(options: Options) -> ServingRPC:
     services = options.registry.services.values()
     if is_debugged(options.levels, "wire"):
         log_frames(server.factory, sensitive_methods(services))
-    form: Format = options["log-format"]
-    return ServingRPC(
-        server,
-        options["listen"],
-        ", ".join(_summary(service.schema) for service in services),
-        reactor,
-        lambda: twistd_observer(options.parent or {}, options.levels, form),
+    if here is None:
+        return ServingRPC(
+            server, reactor, log, partial(announce, _summary(options), listen)
+        )
+    reporting = Reporting(server, reactor)
+    serving = ServingRPC(server, reactor, log, reporting.ready)
+    reporting.setServiceParent(serving)
+    return serving
+
+
+def _supervisor(options: Options, reactor: Any, log: Log) -> Supervisor:
+    count: int = options["workers"]
+    return Supervisor(
+        [server_endpoint(reactor, text) for text in options["listen"]],
+        Command(_worker_words(options), str(Path.cwd())),
+        count,
+        reactor=reactor,
+        log=log,
+        announce=partial(
+            announce, f"{_summary(options)} with {count} workers", options["listen"]
+        ),
+        drain=options["drain"],
     )
 
 
-def _summary(service: ServiceSchema) -> str:
+def _worker_words(options: Options) -> list[str]:
+    """
+    A worker's own command line: in the foreground, and elsewhere as ours.
+    """
+    parent: Any = options.parent or {}
+    same = [
+        f"--{name}={parent[name]}" for name in ("reactor", "rundir") if parent.get(name)
+    ]
+    return ["--nodaemon", "--pidfile=", *same, "rpc", *options.words]
+
+
+def _summary(options: Options) -> str:
+    return ", ".join(
+        _counted(service.schema) for service in options.registry.services.values()
+    )
+
+
+def _counted(service: ServiceSchema) -> str:
     count = len(service.by_name)
     return f"{service.wire_name} ({count} method{'' if count == 1 else 's'})"
 

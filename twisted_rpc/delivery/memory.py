@@ -84,6 +84,8 @@ class MemoryStore:
 
     name: Final = "memory"
     durable: Final = False
+    #: Whether several processes may use it together.
+    shared: Final = False
     classes: Final = ("readonly", "idempotent", "once")
 
     def __init__(

@@ -34,6 +34,8 @@ def report(registry: Registry, options: Any) -> str:
     for service in registry.services.values():
         lines += _service(service, options)
     lines += [f"listen  {endpoint}" for endpoint in options["listen"]]
+    if options["workers"] > 1:
+        lines.append(f"workers {options['workers']} processes on the same sockets")
     lines.append(f"dedup   {_store(options.store)}")
     lines.append(
         f"limits  frames of {shown_size(options.limits.max_frame)}, calls of"

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, Final, Literal
 
 from constantly import NamedConstant
@@ -77,23 +78,28 @@ def is_debugged(levels: Mapping[str, NamedConstant], part: str) -> bool:
 
 
 def make_observer(
-    out: IO[str], levels: Mapping[str, NamedConstant], form: Format = "text"
+    out: IO[str],
+    levels: Mapping[str, NamedConstant],
+    form: Format = "text",
+    worker: int = 0,
 ) -> ILogObserver:
     """
     An observer that writes to C{out} what C{levels} lets through.
+
+    @param worker: which of several processes writes it; 0: it is the only one.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=levels[""])
     for part, level in levels.items():
         if part:
             predicate.setLogLevelForNamespace(f"twisted_rpc.{part}", level)
-    write = as_json if form == "json" else as_text
+    write = partial(as_json if form == "json" else as_text, worker=worker)
     observer: ILogObserver = FilteringLogObserver(
         FileLogObserver(out, write), [predicate]
     )
     return observer
 
 
-def as_text(event: LogEvent) -> str:
+def as_text(event: LogEvent, worker: int = 0) -> str:
     """
     One event as a line; further lines of it, as a traceback's, are indented.
     """
@@ -102,10 +108,11 @@ def as_text(event: LogEvent) -> str:
         return ""
     level = event.get("log_level", LogLevel.info).name
     place = event.get("log_namespace") or event.get("log_system") or "-"
-    return f"{_time(event)} [{place}#{level}] {text}\n"
+    who = f"worker {worker} " if worker else ""
+    return f"{_time(event)} [{who}{place}#{level}] {text}\n"
 
 
-def as_json(event: LogEvent) -> str:
+def as_json(event: LogEvent, worker: int = 0) -> str:
     """
     One event as a JSON object on a line, with its fields beside the message.
     """
@@ -117,6 +124,7 @@ def as_json(event: LogEvent) -> str:
     shown: dict[str, Any] = {
         "time": _time(event),
         "level": event.get("log_level", LogLevel.info).name,
+        **({"worker": worker} if worker else {}),
         "logger": event.get("log_namespace") or "-",
         "message": _cut(eventAsText(_cleaned(event), False, False, False), MESSAGE),
     }

@@ -5,41 +5,119 @@ The service that C{twistd rpc} runs: a server, its log and its signals.
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
-from twisted.python.logfile import LogFile
 
-from twisted_rpc.client.secrecy import is_loopback
 from twisted_rpc.server import Server
-from twisted_rpc.twistd.logs import Format, make_observer
+from twisted_rpc.twistd.listening import CannotListenError, why
+from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.signals import Signals
 
 _log = Logger(namespace="twisted_rpc.server")
 
 
-class CannotListenError(SystemExit, Exception):
+class TwistdService(MultiService):
     """
-    A port cannot be listened on.
-
-    C{twistd} takes it for both of what it is: an exception, for which it removes
-    its pid file and tells the process that waits for a daemon; and an exit with
-    a message, one line and status 1, instead of a traceback.
+    What C{twistd} runs, be it a server or several processes of it: one that
+    listens or ends, obeys signals, and tells its figures.
     """
 
-    # What waits for the daemon shows 100 characters, this name among them.
-    __module__ = "builtins"
+    def __init__(self, reactor: Any, log: Log) -> None:
+        """
+        @param log: is opened when the application is made.
+        """
+        super().__init__()
+        self._reactor = reactor
+        self.log = log
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Become part of the application, which is where C{twistd} looks for an
+        observer of its log.
+        """
+        super().setServiceParent(parent)
+        observer = self.log.observer()
+        if observer is not None and hasattr(parent, "setComponent"):
+            parent.setComponent(ILogObserver, observer)
+
+    def listens(
+        self,
+        listening: Deferred[list[IListeningPort]],
+        announce: Callable[[list[IListeningPort]], object],
+    ) -> None:
+        """
+        Announce the ports.
+
+        @raise CannotListenError: there are none, and that is known at once.
+        """
+        starting = [True]
+        failures: list[Failure] = []
+
+        def succeeded(ports: list[IListeningPort]) -> list[IListeningPort]:
+            announce(ports)
+            return ports
+
+        def failed(failure: Failure) -> None:
+            if starting:
+                failures.append(failure)
+            else:
+                self._failed_late(failure)
+
+        listening.addCallbacks(succeeded, failed)
+        starting.clear()
+        if failures:
+            raise CannotListenError(f"twistd rpc: {why(failures[0])}")
+
+    def startService(self) -> None:
+        """
+        Start, and take over the signals once the reactor runs.
+        """
+        super().startService()
+        signals = Signals(self._reactor, self._abort, self.tell_figures)
+        self._reactor.callWhenRunning(signals.install)
+
+    def abort(self) -> None:
+        """
+        End at once.
+        """
+        raise NotImplementedError
+
+    def figures(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """
+        @return: what was done, and what goes on now, by name.
+        """
+        raise NotImplementedError
+
+    def tell_figures(self) -> None:
+        """
+        Write the figures into the log.
+        """
+        done, now = self.figures()
+        _log.info(
+            "in all: {shown}; now: {shown_now}",
+            shown=_shown(done),
+            shown_now=_shown(now),
+            figures={**done, **now},
+        )
+
+    def _abort(self) -> None:
+        _log.warn("asked a second time: ending at once, calls in progress are given up")
+        self.abort()
+
+    def _failed_late(self, failure: Failure) -> None:
+        _log.critical("{why}; stopping", why=why(failure))
+        # The clean end whose exit status is not 0.
+        self._reactor.callWhenRunning(signal.raise_signal, signal.SIGTERM)
 
 
-class ServingRPC(MultiService):
+class ServingRPC(TwistdService):
     """
     A server under C{twistd}.
 
@@ -49,34 +127,18 @@ class ServingRPC(MultiService):
     def __init__(
         self,
         server: Server,
-        listen: Sequence[str],
-        summary: str,
         reactor: Any,
-        observer: Callable[[], ILogObserver | None],
+        log: Log,
+        announce: Callable[[list[IListeningPort]], object],
     ) -> None:
         """
-        @param listen: the endpoints of C{server}, as they were written.
-        @param summary: what is served, for a line in the log.
-        @param observer: makes what writes the log, or C{None} to leave it to
-            C{twistd}; called once the application is made.
+        @param log: is opened when the application is made.
+        @param announce: is told the ports.
         """
-        super().__init__()
+        super().__init__(reactor, log)
         self.server = server
-        self._listen = listen
-        self._summary = summary
-        self._reactor = reactor
-        self._observer = observer
+        self._announce = announce
         server.setServiceParent(self)
-
-    def setServiceParent(self, parent: Any) -> None:
-        """
-        Become part of the application, which is where C{twistd} looks for an
-        observer of its log.
-        """
-        super().setServiceParent(parent)
-        observer = self._observer()
-        if observer is not None and hasattr(parent, "setComponent"):
-            parent.setComponent(ILogObserver, observer)
 
     def privilegedStartService(self) -> None:
         """
@@ -85,132 +147,30 @@ class ServingRPC(MultiService):
         @raise CannotListenError: it does not work, and that is known at once.
         """
         super().privilegedStartService()
-        starting = [True]
-        failures: list[Failure] = []
-
-        def failed(failure: Failure) -> None:
-            if starting:
-                failures.append(failure)
-            else:
-                self._failed_late(failure)
-
         assert self.server.listening is not None
-        self.server.listening.addCallbacks(self._listening, failed)
-        starting.clear()
-        if failures:
-            raise CannotListenError(f"twistd rpc: {_why(failures[0])}")
+        self.listens(self.server.listening, self._announce)
 
-    def startService(self) -> None:
+    def stopService(self) -> Deferred[None]:
         """
-        Start, and take over the signals once the reactor runs.
-        """
-        super().startService()
-        signals = Signals(self._reactor, self._abort)
-        self._reactor.callWhenRunning(signals.install)
+        Let the server drain, and tell its figures.
 
-    def _abort(self) -> None:
-        _log.warn("asked a second time: ending at once, calls in progress are given up")
+        @return: fires when it has stopped.
+        """
+        stopped: Deferred[Any] = maybeDeferred(super().stopService)
+        return stopped.addBoth(lambda _: self.tell_figures())
+
+    def abort(self) -> None:
+        """
+        End every connection.
+        """
         self.server.abort()
 
-    def _listening(self, ports: list[IListeningPort]) -> list[IListeningPort]:
-        _log.info(
-            "serving {summary} on {where}",
-            summary=self._summary,
-            where=", ".join(_address(port) for port in ports),
-        )
-        for text, port in zip(self._listen, ports, strict=False):
-            if is_exposed(text, port.getHost()):
-                _log.warn(
-                    "{where} is reached from other machines, and what is sent there can"
-                    " be read on the way: use a tls: endpoint, or listen on 127.0.0.1",
-                    where=_address(port),
-                )
-        return ports
-
-    def _failed_late(self, failure: Failure) -> None:
-        _log.critical("{why}; stopping", why=_why(failure))
-        # The clean end whose exit status is not 0.
-        self._reactor.callWhenRunning(signal.raise_signal, signal.SIGTERM)
+    def figures(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """
+        @return: the server's.
+        """
+        return self.server.counters(), self.server.gauges()
 
 
-def twistd_observer(
-    parent: Mapping[str, Any], levels: Mapping[str, Any], form: Format
-) -> ILogObserver | None:
-    """
-    An observer that writes where C{twistd} would.
-
-    @param parent: C{twistd}'s own options.
-
-    @return: C{None} where C{twistd} writes elsewhere than to a file: to syslog,
-        or to what C{--logger} names.
-    """
-    if parent.get("syslog") or parent.get("logger"):
-        return None
-    name = parent.get("logfile") or ""
-    foreground = parent.get("nodaemon") or parent.get("debug")
-    if foreground and name in ("", "-"):
-        return make_observer(sys.stdout, levels, form)
-    if name == "-":
-        # A daemon has no stdout; twistd says so.
-        return None
-    log = LogFile.fromFullPath(name or "twistd.log")
-    _rotate_on_request(log)
-    return make_observer(log, levels, form)
-
-
-def is_exposed(text: str, host: Any) -> bool:
-    """
-    Whether clear text is sent there from other machines.
-
-    @param text: the endpoint.
-    @param host: the address that is listened on.
-    """
-    if text.removeprefix("haproxy:").startswith("tls:"):
-        return False
-    if not isinstance(host, (IPv4Address, IPv6Address)):
-        return False
-    return not is_loopback(host.host)
-
-
-def _rotate_on_request(log: LogFile) -> None:
-    # As twistd does for the file that it opens itself.
-    if not signal.getsignal(signal.SIGUSR1):
-        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
-
-        rotate: Any = log.rotate
-        signal.signal(
-            signal.SIGUSR1,
-            lambda *_: reactor.callFromThread(rotate),  # type: ignore[attr-defined]
-        )
-
-
-def _address(port: IListeningPort) -> str:
-    """
-    Where a port is, as a client's endpoint is written.
-    """
-    host = port.getHost()
-    if isinstance(host, IPv4Address):
-        return f"tcp:{host.host}:{host.port}"
-    if isinstance(host, IPv6Address):
-        return f"tcp6:{host.host.replace(':', chr(92) + ':')}:{host.port}"
-    if isinstance(host, UNIXAddress):
-        name = host.name
-        return f"unix:{name.decode(errors='replace') if name else '(unnamed)'}"
-    return str(host)
-
-
-def _why(failure: Failure) -> str:
-    error: Any = failure.value
-    said = getattr(error, "socketError", None)
-    if said is not None:
-        port = error.port
-        interface = error.interface or "*"
-        where = f"{interface}:{port}" if isinstance(port, int) else os.fsdecode(port)
-        if said == "Cannot acquire lock":
-            said = "another process listens there"
-        return f"cannot listen on {where}: {getattr(said, 'strerror', None) or said}"
-    if isinstance(error, OSError) and error.filename2:
-        # Of a Unix socket: the lock that stands beside it.
-        where = os.fsdecode(error.filename2).removesuffix(".lock")
-        return f"cannot listen on {where}: {error.strerror}"
-    return f"cannot listen: {error}"
+def _shown(figures: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {figure}" for name, figure in figures.items())

@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.test_signals -*-
 """
 SIGTERM and SIGINT of C{twistd rpc}: the first drains, the second ends at once.
+SIGUSR2 tells the server's figures.
 
 By itself a second signal is a C{ReactorNotRunning} in the log, and the drain
 goes on.
@@ -27,13 +28,21 @@ class Signals:
     Only C{twistd rpc} installs it; an embedded server leaves signals alone.
     """
 
-    def __init__(self, reactor: Any, abort: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        abort: Callable[[], None],
+        tell: Callable[[], None] | None = None,
+    ) -> None:
         """
         @param reactor: provides L{twisted.internet.interfaces.IReactorFromThreads}.
         @param abort: ends every connection; called in the reactor's turn.
+        @param tell: what SIGUSR2 does, where nothing else has it; called in the
+            reactor's turn.
         """
         self._reactor = reactor
         self._abort = abort
+        self._tell = tell
         self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
         self._received = 0
 
@@ -47,6 +56,9 @@ class Signals:
             if callable(before):
                 self._before[number] = before
                 signal.signal(number, self.received)
+        tell = self._tell
+        if tell is not None and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
+            signal.signal(signal.SIGUSR2, lambda *_: self._reactor.callFromThread(tell))
 
     def received(self, number: int, frame: FrameType | None) -> None:
         """

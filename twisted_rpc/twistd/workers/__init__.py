@@ -1,0 +1,3 @@
+"""
+C{twistd rpc --workers}: several processes that serve on the same sockets.
+"""

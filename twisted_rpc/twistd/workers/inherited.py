@@ -1,0 +1,94 @@
+# -*- test-case-name: tests.twistd.test_inherited -*-
+"""
+Ports that another process has opened.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from twisted_rpc.endpoints import server_endpoint
+
+
+class InheritingReactor:
+    """
+    A reactor whose ports are there already: who asks to listen gets the next of
+    the sockets.
+
+    So endpoints that wrap others, with TLS or the PROXY protocol, need not know.
+    """
+
+    def __init__(self, reactor: Any, sockets: Sequence[int]) -> None:
+        """
+        @param sockets: descriptors that are listened on, in the order of the
+            endpoints; they are closed when they are used.
+        """
+        self._reactor = reactor
+        self._sockets: Iterator[int] = iter(sockets)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, *_: Any, **__: Any) -> IListeningPort:
+        """
+        Adopt the next socket.
+        """
+        return self.adopt(factory)
+
+    def listenUNIX(self, path: str, factory: Any, *_: Any, **__: Any) -> IListeningPort:
+        """
+        Adopt the next socket.
+        """
+        return self.adopt(factory)
+
+    def adopt(self, factory: IProtocolFactory) -> IListeningPort:
+        """
+        Accept connections from the next socket, as other processes do.
+        """
+        descriptor = next(self._sockets)
+        # The reactor takes a duplicate; no other process is to inherit this one.
+        with socket.socket(fileno=descriptor) as listened:
+            port: Any = self._reactor.adoptStreamPort(
+                listened.fileno(), listened.family, factory
+            )
+            if listened.family == socket.AF_UNIX:
+                # When this process stops, the others still listen on the path;
+                # a name of the abstract kind is not removed.
+                port._bindPath = b"\0"  # noqa: SLF001 - Twisted has no other way
+        made: IListeningPort = port
+        return made
+
+
+@implementer(IStreamServerEndpoint)
+class _Adopted:
+    def __init__(self, reactor: InheritingReactor) -> None:
+        self._reactor = reactor
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        return execute(self._reactor.adopt, protocolFactory)
+
+
+def inherited_endpoints(
+    reactor: Any, texts: Sequence[str], sockets: Sequence[int]
+) -> list[IStreamServerEndpoint]:
+    """
+    The endpoints in C{texts}, on sockets that are open already.
+    """
+    inheriting = InheritingReactor(reactor, sockets)
+    return [
+        # Of systemd's sockets only the process knows that systemd started.
+        _Adopted(inheriting)
+        if text.startswith("systemd:")
+        else server_endpoint(inheriting, text)
+        for text in texts
+    ]
