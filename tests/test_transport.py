@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
@@ -563,15 +563,18 @@ class FakeTCP(Connection):
     def __init__(self, takes: Any = 1 << 20) -> None:
         FileDescriptor.__init__(self, reactor=object())  # type: ignore[arg-type]
         self.takes = takes
+        self.socket: Any = self
         self.connected = 1
         self.direct: list[bytes] = []
         self.lazy: list[bytes] = []
 
-    def writeSomeData(self, data: bytes) -> Any:
+    def send(self, data: bytes) -> int:
+        """Take some bytes, as a socket that does not block."""
         if isinstance(self.takes, Exception):
-            return self.takes
-        self.direct.append(bytes(data[: self.takes]))
-        return min(self.takes, len(data))
+            raise self.takes
+        taken = data[: self.takes]
+        self.direct.append(taken)
+        return len(taken)
 
     def write(self, data: bytes) -> None:
         self.lazy.append(data)
@@ -636,7 +639,7 @@ class DirectTests(TransportCase):
         """
         A kernel that takes nothing, or fails, leaves everything to the transport.
         """
-        for takes in (0, ConnectionLost()):
+        for takes in (0, BlockingIOError(), BrokenPipeError()):
             transport = FakeTCP(takes=takes)
             self.answer(transport)
             self.assertEqual(transport.lazy, [framed(b"reply")])

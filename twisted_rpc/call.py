@@ -89,8 +89,6 @@ class Request(msgspec.Struct, eq=False):
         which nothing can interrupt, should look at it.
     @ivar started: whether the implementation has begun; C{False} while it waits
         for a thread.
-    @ivar now: when the server looked whether it may start, in the clock's
-        seconds.
     @ivar seq: of a call in a session; 0 elsewhere.
     @ivar cancel_run: ends the run of this call, while there is one.
     """
@@ -98,12 +96,11 @@ class Request(msgspec.Struct, eq=False):
     # A msgspec.Struct because C fills it in: 0.15 us, where an __init__ that
     # sets these takes 0.5, and there is one for every call.
     method: Any
-    params: Any
+    params: bytes
     id: str
     deadline: float
     origin: Any
     seq: int = 0
-    now: float = 0.0
     attempt: int = 1
     metadata: Mapping[str, str] = _NOTHING
     timestamp: float = 0.0

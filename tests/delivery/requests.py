@@ -80,5 +80,4 @@ class Caller:
         else:
             request = Request(method, text, str(call), now + 30, self)
             request.timestamp = self.wall() if timestamp is None else timestamp
-        request.now = now
         return request

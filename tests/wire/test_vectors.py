@@ -28,7 +28,8 @@ from twisted_rpc.wire.client import (
 )
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
-    REPLY,
+    REPLY_ID,
+    REPLY_RESULT,
     CallMessage,
     CallTemplate,
     Hello,
@@ -38,6 +39,7 @@ from twisted_rpc.wire.messages import (
     write_error,
     write_reply,
     write_stamp,
+    write_tail,
 )
 from twisted_rpc.wire.server import (
     ControlReceived,
@@ -383,10 +385,11 @@ class ReplyTests(SynchronousTestCase):
 
     def test_write_ordinary(self) -> None:
         """
-        The template that nearly all replies are written with gives the same.
+        The parts that nearly all replies are written with give the same.
         """
         message = VECTORS["reply"]["msg"]
-        written = REPLY % (message["request_id"].encode(), b"8", stamp(message))
+        request_id, tail = message["request_id"].encode(), write_tail(stamp(message))
+        written = b"".join((REPLY_ID, request_id, REPLY_RESULT, b"8", tail))
         self.assertEqual(json.loads(written), message)
 
     def test_write_errors(self) -> None:

@@ -135,7 +135,7 @@ class _Deduplication:
         store = self._store
         seq = request.seq
         records = session.records
-        params = request.params = bytes(request.params)
+        params = request.params
         if len(params) > INLINE:
             params = fingerprint(params)
         # What judge_session says of nearly every request, without asking it: no
@@ -147,8 +147,9 @@ class _Deduplication:
         ):
             return self._judged(request, session, params)
         record = records[seq] = Record(request.method, params)
+        responder = self._responder
         try:
-            answer = self._responder(request)
+            answer = responder(request)
         except BaseException as error:
             self._ended(session, seq, record, _known(error), request)
             raise
@@ -167,7 +168,7 @@ class _Deduplication:
                 session.bytes += size
                 store.bytes = total
             else:
-                store.complete(session, seq, record, answer, request.now)
+                self._ended(session, seq, record, answer, request)
             return answer
         return self._wait(request, session, seq, record, answer)
 
@@ -240,7 +241,7 @@ class _Deduplication:
             self._ended(holder, key, record, _known(error), request)
             raise
         if isinstance(answer, bytes):
-            store.complete(holder, key, record, answer, request.now)
+            self._ended(holder, key, record, answer, request)
             return answer
         return self._wait(request, holder, key, record, answer)
 

@@ -26,6 +26,9 @@ from twisted_rpc.wire.limits import KIB, MIB
 #: Above so many principals the floors of those without records become one.
 MAX_FLOORS: Final = 10_000
 
+#: Looked up for each record that is released; the class takes 60 ns to say it.
+_IN_PROGRESS: Final = State.IN_PROGRESS
+
 #: The name of everybody who is not authenticated.
 ANONYMOUS: Final = "anonymous"
 
@@ -355,12 +358,14 @@ class MemoryStore:
         keys: Iterable[int] = range(floor + 1, ack)
         if ack - floor > len(records) + 1:
             keys = [seq for seq in records if seq < ack]
+        freed = 0
         for seq in keys:
             record = records.get(seq)
-            if record is not None and record.state is not State.IN_PROGRESS:
+            if record is not None and record.state is not _IN_PROGRESS:
                 del records[seq]
-                session.bytes -= record.size
-                self.bytes -= record.size
+                freed += record.size
+        session.bytes -= freed
+        self.bytes -= freed
 
     def _drop(self, holder: Session | Ledger, key: Any, record: Record) -> None:
         records: dict[Any, Record] = holder.records

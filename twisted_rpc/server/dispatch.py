@@ -68,20 +68,18 @@ class Dispatch:
 
         @raise RPCError: it was refused (executed C{"no"}), or failed.
         """
-        started = request.now = self._seconds()
+        seconds = self._seconds
+        started = seconds()
         if request.deadline <= started or request.origin.restricted or not request.seq:
             refused = self._refuse(request, started)
             if refused is not None:
                 raise refused
         method = request.method
+        # A request without a seq came by the plain profile, whose peers are read as
+        # leniently as nothing is lost (W12).
+        decode = method.decode_params if request.seq else method.decode_params_plain
         try:
-            # A request without a seq came by the plain profile, whose peers are
-            # read as leniently as nothing is lost (W12).
-            args = (
-                method.decode_params(request.params)
-                if request.seq
-                else method.decode_params_plain(request.params)
-            )
+            args = decode(request.params)
         except InvalidValue as error:
             raise RPCError(
                 Code.INVALID_ARGUMENT,
@@ -101,13 +99,14 @@ class Dispatch:
             raise
         except BaseException as error:
             raise self._error(request, error) from error
-        held = self._seconds() - started
+        held = seconds() - started
         if held > self._slow:
             self._name_slow(request, held)
         if type(result) is Deferred:
             return self._wait(request, result)
+        encode = method.encode_result
         try:
-            encoded: bytes = method.encode_result(result)
+            encoded: bytes = encode(result)
         except InvalidValue as error:
             # A subclass of Deferred, or something else to wait for.
             if isinstance(result, Deferred):

@@ -80,6 +80,7 @@ def sensitive_methods(services: Iterable[Any]) -> set[tuple[str, str]]:
 
 def _follow(protocol: Any, sensitive: Collection[tuple[str, str]]) -> None:
     receive, send = protocol.stringReceived, protocol.send_frame
+    send_parts = protocol.send_parts
 
     def received(frame: bytes) -> None:
         _write("<-", protocol, frame, sensitive)
@@ -89,8 +90,13 @@ def _follow(protocol: Any, sensitive: Collection[tuple[str, str]]) -> None:
         _write("->", protocol, frame, sensitive)
         send(frame)
 
+    def sent_in_parts(size: int, parts: tuple[bytes, ...]) -> None:
+        _write("->", protocol, b"".join(parts), sensitive)
+        send_parts(size, parts)
+
     protocol.stringReceived = received
     protocol.send_frame = sent
+    protocol.send_parts = sent_in_parts
 
 
 def _write(

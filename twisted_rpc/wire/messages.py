@@ -238,9 +238,10 @@ def write_text(text: str) -> bytes:
 
 def write_stamp(seconds: float) -> bytes:
     """
-    An instant, in Unix seconds, to the microsecond.
+    An instant, in Unix seconds: the shortest text that reads as the same number
+    (0.06 us, where six decimals take 0.29).
     """
-    return b"%.6f" % seconds
+    return _encode(seconds)
 
 
 class CallTemplate:
@@ -287,8 +288,18 @@ class CallTemplate:
         )
 
 
-#: C{% (id, result, stamp)}: a call that succeeded; the id needs no escaping.
-REPLY: Final = b'{"request_id":"%b","result":%b,"error":null,"timestamp":%b}'
+#: What stands before and behind the id of a call that succeeded, which needs no
+#: escaping; then come the result and L{write_tail}.  Joined with everything else
+#: of a turn they cost 0.22 us, filled into a template 0.27.
+REPLY_ID: Final = b'{"request_id":"'
+REPLY_RESULT: Final = b'","result":'
+
+
+def write_tail(stamp: bytes) -> bytes:
+    """
+    How every such reply of a turn ends.
+    """
+    return b',"error":null,"timestamp":%b}' % stamp
 
 
 def write_reply(

@@ -179,6 +179,12 @@ class ServerConnection:
                 pass
             else:
                 request_id = call.request_id
+                seq = self.seq + 1
+                if request_id == f"{self._prefix}{seq}":
+                    # Nearly always the number that comes next: 0.13 us, where
+                    # to take the id apart and look at it takes 0.34.
+                    self.seq = seq
+                    return call
                 if request_id.startswith(self._prefix):
                     digits = request_id[self._prefix_length :]
                     # 16 digits hold 2^53 - 1; int() would read "+1" and "1_0" too.
@@ -261,6 +267,9 @@ class ServerConnection:
             return self._illegal(request_id, "the id must be SESSION:SEQ")
         if len(digits) > 16 or int(digits) > 2**53 - 1:
             return self._illegal(request_id, "seq must be from 1 to 2^53-1")
+        if len(digits) > 15:
+            # The number that comes next may be too high.
+            self._ordinary = False
         if session != self.session:
             return Refusal(
                 request_id,
