@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rpc._tap import Options, makeService
 from twisted_rpc.quantities import duration, size
-from twisted_rpc.twistd.frames import show
+from twisted_rpc.twistd.frames import Secrets, show
 from twisted_rpc.twistd.logs import as_json, as_text, read_levels
 from twisted_rpc.twistd.serving import ServingRPC
 
@@ -286,7 +286,7 @@ class WordsTests(SynchronousTestCase):
             "method": "f",
             "params": ["secret"],
         }
-        shown = show(json.dumps(call).encode(), {("A", "f")})
+        shown = show(json.dumps(call).encode(), Secrets(open={("A", "g")}))
         self.assertNotIn("secret", shown)
         self.assertNotIn(session, shown)
         hello = {
@@ -299,7 +299,7 @@ class WordsTests(SynchronousTestCase):
         reply = {"request_id": "$hello", "result": {"session": session}, "error": None}
         self.assertNotIn(session, show(json.dumps(reply).encode()))
         self.assertNotIn(
-            "pin", show(b'{"request_id":"a","result":"pin"}', {("A", "f")})
+            "pin", show(b'{"request_id":"a","result":"pin"}', Secrets(sensitive=True))
         )
         self.assertIn("no JSON", show(b"\xff\x00"))
         self.assertIn("<100000 bytes>", show(b"x" * 100_000))

@@ -27,7 +27,7 @@ from twisted_rpc.idl import Schema, ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
 from twisted_rpc.twistd.check import report
-from twisted_rpc.twistd.frames import log_frames, sensitive_methods
+from twisted_rpc.twistd.frames import log_frames, secrets_of
 from twisted_rpc.twistd.implementations import UnusableError, load, match
 from twisted_rpc.twistd.listening import announce
 from twisted_rpc.twistd.logfile import Log
@@ -411,7 +411,7 @@ def makeService(options: Options) -> TwistdService:
     )
     services = options.registry.services.values()
     if is_debugged(options.levels, "wire"):
-        log_frames(server.factory, sensitive_methods(services))
+        log_frames(server.factory, secrets_of(services))
     if here is None:
         return ServingRPC(
             server, reactor, log, partial(announce, _summary(options), listen)

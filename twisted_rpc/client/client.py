@@ -14,6 +14,7 @@ from typing import Any, Self, overload
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
 
 from twisted_rpc.call import Answer, Interceptor, Request, compose
 from twisted_rpc.client.calls import Target
@@ -22,8 +23,8 @@ from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
 from twisted_rpc.endpoints import client_endpoint
 from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.idl import MethodSchema, service_schema
 from twisted_rpc.idl import Service as TypedService
-from twisted_rpc.idl import service_schema
 from twisted_rpc.idl.python.service import ClientT
 from twisted_rpc.wire.client import Wire
 from twisted_rpc.wire.limits import Limits
@@ -37,6 +38,8 @@ class Client(Service):
     Calls a server, on one connection that is made at the first call and made
     again when it is lost.
     """
+
+    _log = Logger(namespace="twisted_rpc.client")
 
     #: What interceptors see of a client's requests.
     principal = ""
@@ -134,6 +137,7 @@ class Client(Service):
             budget=retry_budget,
             chance=chance,
         )
+        self._deprecated: set[str] = set()
         self._responder = compose(*interceptors)(self._respond)
         # Without interceptors nothing stands between a proxy and the pool.
         self.ask: Callable[[Target, bytes], Deferred[Any]] = (
@@ -187,6 +191,16 @@ class Client(Service):
         return make_proxy(
             self, service, Options(timeout, retry, metadata, wait_for_ready)
         )
+
+    def warn_deprecated(self, method: MethodSchema) -> None:
+        """
+        A deprecated method is called: say so, once for each.
+        """
+        name = method.full_name
+        if name not in self._deprecated:
+            self._deprecated.add(name)
+            reason = method.deprecated and f": {method.deprecated}"
+            self._log.warn("{method} is deprecated{reason}", method=name, reason=reason)
 
     def _intercepted(self, target: Target, params: bytes) -> Deferred[Any]:
         request = Request(target, params, "", self.seconds() + target.timeout, self)

@@ -114,14 +114,13 @@ def target(client: Client, schema: Any, options: Options) -> Target:
 
 def _idl_policy(schema: Any, default: Any) -> RetryPolicy | None:
     """
-    C{@retry} of the method.
+    C{@retry} of the method, or of its service.
     """
-    annotation = schema.model.annotations.get("retry")
-    if annotation is None:
+    if schema.retry is None:
         return None
     given: dict[str, Any] = {
         "maximum" if name == "max" else str(name): value
-        for name, value in annotation.args.items()
+        for name, value in schema.retry.items()
         if value is not None
     }
     base = default if isinstance(default, RetryPolicy) else RetryPolicy()
@@ -175,6 +174,8 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
             return fail(RPCError(Code.INVALID_ARGUMENT, str(error), executed="no"))
         return self._rpc_ask(self._rpc_targets[name], params)
 
+    if schema.deprecated is not None:
+        method = _deprecated(method, schema)
     method.__name__ = name
     method.__qualname__ = f"{schema.service}.{name}"
     method.__doc__ = schema.model.doc
@@ -192,6 +193,20 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
         ]
     )
     return method
+
+
+def _deprecated(
+    method: Callable[..., Deferred[Any]], schema: Any
+) -> Callable[..., Deferred[Any]]:
+    """
+    The same, said to be deprecated when it is called for the first time.
+    """
+
+    def deprecated(self: Proxy, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        self._rpc_client.warn_deprecated(schema)
+        return method(self, *args, **kwargs)
+
+    return deprecated
 
 
 def make_proxy(client: Client, service: Any, options: Options) -> Proxy:

@@ -250,6 +250,19 @@ class Service:
     file: File
 
 
+def annotation_of(service: Service, method: Method, name: str) -> Annotation | None:
+    """
+    @param service: under which the method is called.
+    @return: the method's own, else the service's, else that of the service in
+        whose text the method stands.
+    """
+    return (
+        method.annotations.get(name)
+        or service.annotations.get(name)
+        or method.declared_in.annotations.get(name)
+    )
+
+
 Definition = Const | Enum | Struct | Union_ | Service
 
 

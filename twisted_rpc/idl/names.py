@@ -52,8 +52,10 @@ def exception_member_name(name: str) -> str:
 def exception_attribute(field: Field) -> str:
     """
     @return: the same for a member with its type: a C{message} that is no string
-        would break C{str()} of the exception.
+        would break C{str()} of the exception, and one that is C{@sensitive} would
+        be in it.
     """
-    if field.name == "message" and field.type.name != "string":
+    is_text = field.type.name == "string" and "sensitive" not in field.annotations
+    if field.name == "message" and not is_text:
         return "message_"
     return exception_member_name(field.name)

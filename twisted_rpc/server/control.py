@@ -124,12 +124,16 @@ class Control:
             raise refusal(Code.UNIMPLEMENTED, "reflection is switched off")
         if not params:
             return {"services": self._shared.agreement.digests}
-        service = self._shared.services.get(params[0])
+        service = self._shared.service(params[0])
         if service is None:
             raise RPCError(
                 Code.NOT_FOUND, f"Service not found: {params[0][:200]}", executed="yes"
             )
-        return {"service": params[0], "digest": service.digest, "idl": service.text}
+        return {
+            "service": service.wire_name,
+            "digest": service.digest,
+            "idl": service.text,
+        }
 
     def _resolve(self, params: list[Any]) -> dict[str, Any]:
         _expect(

@@ -17,6 +17,7 @@ class Counters:
     @ivar refused: connections that were closed at once, above a limit.
     @ivar requests: frames of connections that have ended.
     @ivar errors: answers that were errors, by code.
+    @ivar deprecated: calls of deprecated methods, by the method's full name.
     """
 
     def __init__(self) -> None:
@@ -24,12 +25,14 @@ class Counters:
         self.refused = 0
         self.requests = 0
         self.errors: Counter[str] = Counter()
+        self.deprecated: Counter[str] = Counter()
 
     def figures(self, open_requests: int) -> dict[str, int]:
         """
         @param open_requests: frames of the connections that are open.
 
-        @return: all figures by name; a code that never occurred is not there.
+        @return: all figures by name; a code that never occurred is not there, nor a
+            deprecated method that was not called.
         """
         errors = {f"errors.{code}": n for code, n in sorted(self.errors.items())}
         return {
@@ -38,4 +41,5 @@ class Counters:
             "requests": self.requests + open_requests,
             "errors": self.errors.total(),
             **errors,
+            **{f"deprecated.{name}": n for name, n in sorted(self.deprecated.items())},
         }

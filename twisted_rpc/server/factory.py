@@ -18,9 +18,11 @@ from twisted.logger import Logger
 from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.idl import ServiceSchema
 from twisted_rpc.server.admission import Admission, SessionlessClock
 from twisted_rpc.server.agreement import Agreement
 from twisted_rpc.server.counters import Counters
+from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.methods import Methods
 from twisted_rpc.server.protocol import ServerProtocol
@@ -79,16 +81,33 @@ class Shared:
         self.dispatch = Dispatch(
             self.admission, threads, clock, debug_errors=debug_errors
         )
+        self.counters = Counters()
         self.methods = Methods(
-            registry, self.dispatch, store, interceptors, default_timeout
+            registry,
+            self.dispatch,
+            store,
+            interceptors,
+            default_timeout,
+            deprecation=Deprecation(self.counters),
         )
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.agreement = Agreement(self.services, earlier)
         self.connections: set[ServerProtocol] = set()
-        self.counters = Counters()
         self.addresses: Counter[str] = Counter()
         self.ended: Callable[[], None] | None = None
         self._ages: dict[ServerProtocol, float] = {}
+
+    def service(self, name: str) -> ServiceSchema | None:
+        """
+        @return: the service that answers to a name.
+        """
+        served = self.services.get(name)
+        if served is None:
+            # Rare, so that it need not be fast.
+            served = next(
+                (it for it in self.services.values() if name in it.names), None
+            )
+        return served
 
     def connected(self, protocol: ServerProtocol) -> None:
         """

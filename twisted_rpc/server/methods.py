@@ -13,6 +13,7 @@ from twisted_rpc.delivery.deduplicate import bounded, deduplicating
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.declaring import declaring
+from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
 
 
@@ -114,8 +115,11 @@ class Methods:
         store: MemoryStore,
         interceptors: Sequence[Interceptor],
         default_timeout: float,
+        *,
+        deprecation: Deprecation,
     ) -> None:
         self._default_timeout = default_timeout
+        self._deprecation = deprecation
         # The user's, outermost: authorization and logs see every attempt, and the
         # exceptions of the IDL as what they are there.
         outer = compose(*interceptors, declaring) if interceptors else compose()
@@ -138,7 +142,8 @@ class Methods:
                 method_name: self._served(implemented)
                 for method_name, implemented in service.methods.items()
             }
-            for name, service in registry.services.items()
+            for service in registry.services.values()
+            for name in service.schema.names
         }
 
     def _served(self, implemented: Any) -> ServedMethod:
@@ -151,6 +156,8 @@ class Methods:
             respond = self._oneway
         else:
             respond = self._recorded
+        if schema.deprecated is not None:
+            respond = self._deprecation.noting(schema)(respond)
         return ServedMethod(implemented, respond, self._default_timeout)
 
     def missing(self, service: str, method: str) -> MissingMethod:

@@ -127,10 +127,18 @@ class Registry:
         )
 
     def _check_name(self, schema: ServiceSchema, implementation: Any) -> None:
-        taken = self.services.get(schema.wire_name)
+        taken, name = next(
+            (
+                (it, name)
+                for name in schema.names
+                for it in self.services.values()
+                if name in it.schema.names
+            ),
+            (None, schema.wire_name),
+        )
         if taken is not None:
             message = (
-                f"a service is registered as {schema.wire_name!r} already, declared at"
+                f"a service is registered as {name!r} already, declared at"
                 f" {taken.schema.model.place} and implemented by"
                 f" {described(taken.implementation)}"
             )

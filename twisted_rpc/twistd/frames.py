@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -25,14 +26,27 @@ _SECRET_WORDS: Final = ("auth", "token", "secret", "passw", "cookie", "session",
 _log = Logger(namespace="twisted_rpc.wire")
 
 
-def log_frames(
-    factory: IProtocolFactory, sensitive: Collection[tuple[str, str]]
-) -> None:
+@dataclass(frozen=True)
+class Secrets:
+    """
+    What is not shown.
+
+    @ivar sensitive: whether anything of the server is C{@sensitive}; then no
+        reply is shown, which does not say what it answers.
+    @ivar open: the methods, by service and name on the wire, whose parameters
+        are shown; C{None}: those of all.
+    """
+
+    sensitive: bool = False
+    open: Collection[tuple[str, str]] | None = None
+
+
+_NONE: Final = Secrets()
+
+
+def log_frames(factory: IProtocolFactory, secrets: Secrets) -> None:
     """
     Log every frame of the connections that C{factory} makes from now on.
-
-    @param sensitive: the methods, by service and name on the wire, whose
-        parameters or results are never shown.
     """
     # Replaced on the instance, so that a server without it pays nothing.
     made: Any = factory
@@ -41,13 +55,13 @@ def log_frames(
     def build_and_follow(address: Any) -> Any:
         protocol = build(address)
         if protocol is not None:
-            _follow(protocol, sensitive)
+            _follow(protocol, secrets)
         return protocol
 
     made.buildProtocol = build_and_follow
 
 
-def show(frame: bytes, sensitive: Collection[tuple[str, str]] = ()) -> str:
+def show(frame: bytes, secrets: Secrets = _NONE) -> str:
     """
     A frame as one line.
     """
@@ -59,35 +73,40 @@ def show(frame: bytes, sensitive: Collection[tuple[str, str]] = ()) -> str:
         head = frame[:32].decode("ascii", "backslashreplace")
         return f"<{len(frame)} bytes that are no JSON: {head!r}>"
     if isinstance(message, dict):
-        _hide(message, sensitive)
+        _hide(message, secrets)
     text = json.dumps(message)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(frame)} bytes)"
 
 
-def sensitive_methods(services: Iterable[Any]) -> set[tuple[str, str]]:
+def secrets_of(services: Iterable[Any]) -> Secrets:
     """
-    The methods with something C{@sensitive}, by all their names on the wire.
+    What is not shown of services.  A method that they do not have may be one of a
+    newer version, with secrets that nobody here knows of.
 
     @param services: as in L{twisted_rpc.server.registry.Registry.services}.
     """
-    return {
-        (service.schema.wire_name, name)
+    methods = [
+        ((service_name, name), method.has_sensitive or method.sensitive_result)
         for service in services
+        for service_name in service.schema.names
         for name, method in service.schema.methods.items()
-        if method.has_sensitive or method.sensitive_result
-    }
+    ]
+    return Secrets(
+        any(sensitive for _, sensitive in methods),
+        {names for names, sensitive in methods if not sensitive},
+    )
 
 
-def _follow(protocol: Any, sensitive: Collection[tuple[str, str]]) -> None:
+def _follow(protocol: Any, secrets: Secrets) -> None:
     receive, send = protocol.stringReceived, protocol.send_frame
     send_parts = protocol.send_parts
 
     def received(frame: bytes) -> None:
-        _write("<-", protocol, frame, sensitive)
+        _write("<-", protocol, frame, secrets)
         receive(frame)
 
     def sent(frame: bytes) -> None:
-        _write("->", protocol, frame, sensitive)
+        _write("->", protocol, frame, secrets)
         send(frame)
 
     def sent_in_parts(size: int, parts: tuple[bytes, ...]) -> None:
@@ -99,15 +118,13 @@ def _follow(protocol: Any, sensitive: Collection[tuple[str, str]]) -> None:
     protocol.send_parts = sent_in_parts
 
 
-def _write(
-    way: str, protocol: Any, frame: bytes, sensitive: Collection[tuple[str, str]]
-) -> None:
+def _write(way: str, protocol: Any, frame: bytes, secrets: Secrets) -> None:
     _log.debug(
         "{peer} {way} {frame}",
         peer=protocol.peer,
         way=way,
         # An object, so that the log does not cut it to the length of a field.
-        frame=_Shown(show(frame, sensitive)),
+        frame=_Shown(show(frame, secrets)),
         size=len(frame),
     )
 
@@ -120,22 +137,31 @@ class _Shown:
         return self.text
 
 
-def _hide(message: dict[str, Any], sensitive: Collection[tuple[str, str]]) -> None:
+def _hide(message: dict[str, Any], secrets: Secrets) -> None:
     if isinstance(message.get("request_id"), str):
         message["request_id"] = _short_id(message["request_id"])
     service = message.get("service")
     if "service" not in message:
-        # A reply does not say what it answers.
-        if sensitive:
+        if secrets.sensitive:
             _cover(message, "result", "error", "ext")
         _hide_object(message.get("result"))
     elif service == "$rpc":
         _hide_control(message)
-    elif (service, message.get("method")) in sensitive:
+    elif secrets.open is not None and not _is_open(message, secrets.open):
         _cover(message, "params")
     ext = message.get("ext")
     if isinstance(ext, dict):
         _hide_object(ext.get("meta"))
+
+
+def _is_open(message: dict[str, Any], open: Collection[tuple[str, str]]) -> bool:
+    service, method = message.get("service"), message.get("method")
+    # Whatever a peer sends may not be hashable.
+    return (
+        isinstance(service, str)
+        and isinstance(method, str)
+        and (service, method) in open
+    )
 
 
 def _hide_control(message: dict[str, Any]) -> None:

@@ -33,7 +33,13 @@ class Codecs:
     def __init__(self, types: Types) -> None:
         self.types = types
         self.checks = Checks(types)
-        self.walk = Walk(types)
+        self._walks = {quote: Walk(types, quote=quote) for quote in (True, False)}
+
+    def walk(self, *, quote: bool) -> Walk:
+        """
+        @param quote: whether what it says may have parts of values in it.
+        """
+        return self._walks[quote]
 
     def value(
         self, type_: Type, annotations: Annotations, *, root: str, reply: bool
@@ -83,7 +89,7 @@ class Codec:
         self.decode: Read = reader.decoder(
             lambda _, error: invalid(error, root, quote=quote)
         )
-        careful = _careful(codecs.walk, type_, reader, root, quote=quote)
+        careful = _careful(codecs.walk(quote=quote), type_, reader, root, quote=quote)
         self.encode: Encode = encoder_of_value(type_, annotations, careful)
         if type_.name == "void":
             self.decode = _ignore

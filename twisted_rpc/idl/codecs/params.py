@@ -50,11 +50,11 @@ class Params:
 
     def __init__(self, codecs: Codecs, fields: Sequence[Field]) -> None:
         self._fields = tuple(fields)
-        self._walk = codecs.walk
         self.names = tuple(each.name for each in fields)
         self.required = sum(each.required for each in fields)
         self.classic = all(is_classic(each) for each in fields)
         self.facts = facts_of(typed(fields))
+        self._walk = codecs.walk(quote=not self.facts.sensitive)
         self.guard = Guard(self.facts, typed(fields))
         annotations = [
             codecs.types.annotation(each.type, each.annotations) for each in fields

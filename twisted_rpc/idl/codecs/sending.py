@@ -43,10 +43,12 @@ class Walk:
     Finds what cannot be sent.
 
     @param types: the classes of structs and enums.
+    @param quote: whether paths may have the keys of maps.
     """
 
-    def __init__(self, types: Types) -> None:
+    def __init__(self, types: Types, *, quote: bool = True) -> None:
         self._types = types
+        self._quote = quote
         self._builtin: dict[str, Callable[[Type, Any, str, int], Any]] = {
             "list": self._list,
             "set": self._set,
@@ -69,7 +71,7 @@ class Walk:
         if definition is not None:
             return self._struct(type_, value, path, depth)
         if type_.name == "any":
-            return _any(value, path, depth)
+            return self._any(value, path, depth)
         if type_.name in self._builtin:
             return self._builtin[type_.name](type_, value, path, depth)
         return _scalar(type_, value, path)
@@ -96,10 +98,44 @@ class Walk:
         key, item = type_.args
         return {
             self.meant(key, name, f"{path}[a key]", depth + 1): self.meant(
-                item, each, f"{path}[{name!s:.40}]", depth + 1
+                item, each, f"{path}[{self._key(name)}]", depth + 1
             )
             for name, each in value.items()
         }
+
+    def _key(self, name: Any) -> str:
+        if not self._quote:
+            return "..."
+        # Half of a surrogate pair can be sent in no error either.
+        return f"{name!s:.40}".encode("utf-8", "backslashreplace").decode()
+
+    def _any(self, value: Any, path: str, depth: int) -> Any:
+        """
+        Walk a JSON value: what C{json.loads} could have made, and tuples.
+        """
+        if depth > MAX_DEPTH:
+            raise InvalidValue(path, f"nested more than {MAX_DEPTH} deep")
+        if isinstance(value, list | tuple):
+            return [
+                self._any(each, f"{path}[{index}]", depth + 1)
+                for index, each in enumerate(value)
+            ]
+        if isinstance(value, dict):
+            return {
+                _any_key(name, path): self._any(
+                    each, f"{path}[{self._key(name)}]", depth + 1
+                )
+                for name, each in value.items()
+            }
+        if isinstance(value, float):
+            _check_finite(value, path)
+        elif isinstance(value, str):
+            _check_text(value, path)
+        elif isinstance(value, int):
+            _check_digits(value, path)
+        elif value is not None:
+            raise InvalidValue(path, f"expected a JSON value, got {_kind(value)}")
+        return value
 
     def _enum(self, enum: Enum, value: Any, path: str) -> Any:
         if type(value) is not self._types.class_of(enum):
@@ -162,33 +198,6 @@ def _scalar(type_: Type, value: Any, path: str) -> Any:
     elif isinstance(value, int):
         _check_digits(value, path)
     return bytes(value) if isinstance(value, memoryview | bytearray) else value
-
-
-def _any(value: Any, path: str, depth: int) -> Any:
-    """
-    Walk a JSON value: what C{json.loads} could have made, and tuples.
-    """
-    if depth > MAX_DEPTH:
-        raise InvalidValue(path, f"nested more than {MAX_DEPTH} deep")
-    if isinstance(value, list | tuple):
-        return [
-            _any(each, f"{path}[{index}]", depth + 1)
-            for index, each in enumerate(value)
-        ]
-    if isinstance(value, dict):
-        return {
-            _any_key(name, path): _any(each, f"{path}[{name!s:.40}]", depth + 1)
-            for name, each in value.items()
-        }
-    if isinstance(value, float):
-        _check_finite(value, path)
-    elif isinstance(value, str):
-        _check_text(value, path)
-    elif isinstance(value, int):
-        _check_digits(value, path)
-    elif value is not None:
-        raise InvalidValue(path, f"expected a JSON value, got {_kind(value)}")
-    return value
 
 
 def _any_key(name: Any, path: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted_rpc.idl.evolution.changes import Journal, Verdict
-from twisted_rpc.idl.model import Annotation, Method, Place, Service
+from twisted_rpc.idl.model import Annotation, Method, Place, Service, annotation_of
 
 SEMANTIC: Final = Verdict.SEMANTIC
 
@@ -27,18 +27,6 @@ def compare_policies(journal: Journal, old: Called, new: Called, what: str) -> N
     @param what: the method's name, as in C{"'Bank.transfer'"}.
     """
     _Policies(journal, old, new, what).compare()
-
-
-def annotation(called: Called, name: str) -> Annotation | None:
-    """
-    @return: the method's own, else that of the service in which it is written.
-    """
-    service, method = called
-    return (
-        method.annotations.get(name)
-        or method.declared_in.annotations.get(name)
-        or service.annotations.get(name)
-    )
 
 
 class _Policies:
@@ -62,7 +50,7 @@ class _Policies:
             self._compare(name)
 
     def _compare(self, name: str) -> None:
-        old, new = (annotation(it, name) for it in (self._old, self._new))
+        old, new = (annotation_of(*it, name) for it in (self._old, self._new))
         before, after = (_args(it) for it in (old, new))
         if before != after and not _looser(name, before, after):
             self._note(f"@{name}", _written(old), _written(new), name=name)
@@ -75,7 +63,7 @@ class _Policies:
         self._journal.note(SEMANTIC, places, f"{message}; {why}" if why else message)
 
     def _place(self, called: Called, name: str) -> Place:
-        found = annotation(called, name) if name else None
+        found = annotation_of(*called, name) if name else None
         return called[1].place if found is None else found.place
 
 

@@ -15,7 +15,14 @@ from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.idl.codecs.codec import Codec, Codecs
 from twisted_rpc.idl.codecs.params import Params
 from twisted_rpc.idl.digest import digest
-from twisted_rpc.idl.model import Delivery, Field, Method, Service
+from twisted_rpc.idl.model import (
+    Annotation,
+    Delivery,
+    Field,
+    Method,
+    Service,
+    annotation_of,
+)
 from twisted_rpc.idl.names import parameter_name, python_name
 from twisted_rpc.idl.python.bind import Bind, binder
 from twisted_rpc.idl.python.exceptions import Declared, DeclaredError
@@ -57,6 +64,10 @@ class MethodSchema:
     @ivar oneway: whether the caller learns only that it was sent.
     @ivar timeout: seconds for a call that names none, or C{None}.
     @ivar threaded: whether the implementation blocks.
+    @ivar retry: the arguments of C{@retry}, of the method or its service; C{None}
+        without one.
+    @ivar deprecated: what C{@deprecated} says, of the method or its service;
+        C{None} without one.
     @ivar streams_result: whether the result is C{stream<T>}.
     @ivar streams_parameter: whether the last parameter is C{stream<T>}; it is
         in C{params}, and not among what C{encode_params} takes.
@@ -91,6 +102,7 @@ class MethodSchema:
         "decode_result",
         "decode_sent_item",
         "delivery",
+        "deprecated",
         "encode_item",
         "encode_params",
         "encode_result",
@@ -102,6 +114,7 @@ class MethodSchema:
         "name",
         "oneway",
         "params",
+        "retry",
         "sensitive_result",
         "service",
         "streams_parameter",
@@ -112,20 +125,23 @@ class MethodSchema:
         "wire_name",
     )
 
-    def __init__(self, service: str, model: Method, codecs: Codecs) -> None:
+    def __init__(self, service: Service, model: Method, codecs: Codecs) -> None:
         """
-        @param service: its name on the wire.
+        @param service: under which it is called.
         @param codecs: for the types that the method uses.
         """
-        self.service = service
+        self.service = service.wire_name
         self.model = model
         self.name = python_name(model.name)
         self.wire_name = model.wire_name
-        self.full_name = f"{service}.{model.wire_name}"
+        self.full_name = f"{self.service}.{model.wire_name}"
         self.delivery: Delivery = model.delivery
         self.oneway = model.oneway
         self.timeout = model.timeout
         self.threaded = model.threaded
+        retry = annotation_of(service, model, "retry")
+        self.retry: Mapping[str, Any] | None = None if retry is None else retry.args
+        self.deprecated = _deprecated(annotation_of(service, model, "deprecated"))
         self.streams_result = model.streams_result
         self.streams_parameter = model.streams_parameter
         self._set_params(codecs)
@@ -194,6 +210,16 @@ class MethodSchema:
         return self._declared.decode(type, data, message, code)
 
 
+def _deprecated(annotation: Annotation | None) -> str | None:
+    """
+    @return: C{"use EUR (since 1.2)"}, or C{""} if nothing more is said.
+    """
+    if annotation is None:
+        return None
+    reason, since = (annotation.args.get(name) for name in ("reason", "since"))
+    return " ".join(filter(None, [reason, since and f"(since {since})"]))
+
+
 def _parameter(field: Field, factory: Callable[[], Any] | None) -> Parameter:
     return Parameter(
         name=parameter_name(field.name),
@@ -211,6 +237,7 @@ class ServiceSchema(TypedService[Any, Any]):
 
     @ivar name: in Python.
     @ivar wire_name: what stands in C{"service"}.
+    @ivar names: that, and the further names that a server answers to.
     @ivar methods: by their names on the wire, aliases too.
     @ivar by_name: by their names in Python.
     @ivar interface: the zope interface C{I<name>}.
@@ -222,14 +249,16 @@ class ServiceSchema(TypedService[Any, Any]):
     def __init__(self, model: Service, codecs: Codecs) -> None:
         self.name = python_name(model.name)
         self.wire_name = model.wire_name
+        aliases = model.annotations.get("aliases")
+        self.names: tuple[str, ...] = (
+            model.wire_name,
+            *(() if aliases is None else aliases.args["names"]),
+        )
         self.model = model
         self.doc = model.doc
         self.interface: InterfaceClass
         self.client_class: type[Any]
-        schemas = [
-            MethodSchema(model.wire_name, each, codecs)
-            for each in model.methods.values()
-        ]
+        schemas = [MethodSchema(model, each, codecs) for each in model.methods.values()]
         self.by_name: Mapping[str, MethodSchema] = {each.name: each for each in schemas}
         self.methods: Mapping[str, MethodSchema] = {
             wire_name: each

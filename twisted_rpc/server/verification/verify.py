@@ -75,13 +75,20 @@ def _unenforced(service: ServiceSchema) -> Iterator[Finding]:
     What the IDL asks for and a server would leave undone, in silence.
     """
     for name, method in service.by_name.items():
-        annotation = (
-            method.model.annotations.get("auth")
-            or method.model.declared_in.annotations.get("auth")
-            or service.model.annotations.get("auth")
-        )
-        if annotation is not None and annotation.args.get("public") is not True:
-            yield Finding(annotation.place, name, "@auth cannot be enforced yet")
+        model = method.model
+        given = [
+            it.annotations["auth"]
+            for it in (model, service.model, model.declared_in)
+            if "auth" in it.annotations
+        ]
+        # The method's own replaces the service's.  Of the services, one that is
+        # open to all does not open what another has closed.
+        judged = given[:1] if "auth" in model.annotations else given
+        for annotation in judged:
+            if annotation.args.get("public") is not True:
+                message = "@auth cannot be enforced yet"
+                yield Finding(annotation.place, name, message)
+                break
 
 
 def _extra(
