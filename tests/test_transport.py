@@ -582,6 +582,9 @@ class FakeTCP(Connection):
     def startWriting(self) -> None:
         """No reactor looks."""
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Where pyOpenSSL is installed TLS would pass it on to a protocol."""
+
 
 class DirectTests(TransportCase):
     """

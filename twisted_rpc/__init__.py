@@ -12,9 +12,10 @@ from twisted_rpc._version import __version__
 from twisted_rpc.call import Interceptor, Request, compose, current_call
 from twisted_rpc.client import BlockingClient, Client, RetryPolicy, with_options
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.idl import load_idl
-from twisted_rpc.server import Registry, Server, implements, local, threaded
+from twisted_rpc.server import Registry, Server, implements, local, resolves, threaded
 from twisted_rpc.wire.limits import Limits
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Registry",
     "Request",
     "RetryPolicy",
+    "SQLiteStore",
     "Server",
     "__version__",
     "compose",
@@ -37,6 +39,7 @@ __all__ = [
     "interfaces",
     "load_idl",
     "local",
+    "resolves",
     "threaded",
     "with_options",
 ]

@@ -26,6 +26,7 @@ from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import Schema, ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
+from twisted_rpc.stores import named_store
 from twisted_rpc.twistd.check import report
 from twisted_rpc.twistd.frames import log_frames, secrets_of
 from twisted_rpc.twistd.implementations import UnusableError, load, match
@@ -85,18 +86,6 @@ session are refused for methods that run once; clients of ours are never wrong, 
 a call whose connection is lost, and that the next worker does not know, ends in
 OUTCOME_UNKNOWN."""
 
-#: What C{--dedup memory:...} takes, and how each is written.
-_STORE_OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
-    "retention": duration,
-    "window": partial(_whole, True),
-    "waiters": partial(_whole, True),
-    "session_bytes": size,
-    "principal_bytes": size,
-    "total_bytes": size,
-    "sessions_per_principal": partial(_whole, True),
-    "sessions": partial(_whole, True),
-}
-
 
 class Options(usage.Options):
     """
@@ -115,8 +104,9 @@ class Options(usage.Options):
             "dedup",
             None,
             "memory",
-            "Where calls are recorded: memory[:option=value,...].",
+            "Where calls are recorded: memory[:NAME=VALUE,...], sqlite:PATH[?NAME=VALUE].",
         ],
+        ["node", None, "", "Name of this server among those that share the store."],
         [
             "sessionless-clock",
             None,
@@ -157,7 +147,7 @@ class Options(usage.Options):
         self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
         self.registry = Registry()
         self.earlier: list[Schema] = []
-        self.store = MemoryStore()
+        self.store: Any = MemoryStore()
         self.limits = Limits()
         self._failed = False
         self.words: list[str] = []
@@ -270,7 +260,18 @@ class Options(usage.Options):
         _choose(self, "log-format", FORMATS)
         max_frame = _value("--max-frame", size, self["max-frame"])
         self.limits = _value("--max-frame", lambda it: Limits(max_frame=it), max_frame)
-        self.store = _store(self["dedup"])
+        self.store = _value(
+            "--dedup", partial(named_store, node=self._node()), self["dedup"]
+        )
+
+    def _node(self) -> str:
+        """
+        The name of this process among those that share the store; C{""}: none
+        was given, and it does not have the same one in its next life.
+        """
+        here = place()
+        name: str = self["node"]
+        return name if here is None or not name else f"{name}.{here.index}"
 
     def _read_logging(self) -> None:
         self.levels = _value("--log-level", read_levels, self["log-level"])
@@ -489,26 +490,6 @@ def _choose(options: Options, name: str, choices: Sequence[str]) -> None:
         raise usage.UsageError(
             f"--{name}: {options[name]!r} is neither {choices[0]} nor {choices[1]}"
         )
-
-
-def _store(text: str) -> MemoryStore:
-    kind, _, rest = text.partition(":")
-    if kind != "memory":
-        raise usage.UsageError(f"--dedup: there is no store {kind!r}, only memory")
-    values: dict[str, Any] = {}
-    for pair in filter(None, rest.split(",")):
-        name, equals, value = pair.partition("=")
-        name = name.strip().replace("-", "_")
-        if name not in _STORE_OPTIONS or not equals:
-            hint = _closest(name, list(_STORE_OPTIONS))
-            raise usage.UsageError(
-                f"--dedup: memory has no option {name!r}; "
-                + (hint or f"it has {', '.join(_STORE_OPTIONS)}")
-                if equals
-                else f"--dedup: {pair!r} has no value; write {name}=..."
-            )
-        values[name] = _value(f"--dedup: {name}", _STORE_OPTIONS[name], value.strip())
-    return _value("--dedup", lambda it: MemoryStore(**it), values)
 
 
 def _check_endpoint(text: str) -> None:

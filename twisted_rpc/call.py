@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, copy_context
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -91,6 +92,10 @@ class Request(msgspec.Struct, eq=False):
         for a thread.
     @ivar seq: of a call in a session; 0 elsewhere.
     @ivar cancel_run: ends the run of this call, while there is one.
+    @ivar transaction: in a C{@transactional} method the DB-API connection in
+        whose transaction its effects and its answer are committed together;
+        C{None} elsewhere.  It is the framework's to commit, and of no use once
+        the method has returned.
     """
 
     # A msgspec.Struct because C fills it in: 0.15 us, where an __init__ that
@@ -109,6 +114,7 @@ class Request(msgspec.Struct, eq=False):
     oneway: bool = False
     started: bool = True
     cancel_run: Callable[[], None] | None = None
+    transaction: Any = None
 
     @property
     def service(self) -> str:
@@ -136,6 +142,16 @@ class Request(msgspec.Struct, eq=False):
         Seconds until the deadline; 0 if it is over.
         """
         return max(0.0, self.deadline - float(self.origin.seconds()))
+
+    def effect_key(self, step: str = "") -> str:
+        """
+        A key for an effect outside the database, e.g. the C{Idempotency-Key} of
+        a request to somebody else: the same in every attempt of this call, and
+        in no other call.
+
+        @param step: tells apart several effects of one call.
+        """
+        return effect_key(self.principal, self.id, step)
 
     def cancel(self) -> None:
         """
@@ -165,6 +181,14 @@ class Request(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Request {self.service}.{self.name} {self.log_id}>"
+
+
+def effect_key(principal: str, request_id: str, step: str) -> str:
+    """
+    @see: L{Request.effect_key}
+    """
+    text = f"{principal}\0{request_id}\0{step}"
+    return blake2b(text.encode(), digest_size=16, person=b"effect").hexdigest()
 
 
 _current: ContextVar[Request | None] = ContextVar(

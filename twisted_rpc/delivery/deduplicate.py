@@ -25,6 +25,7 @@ from twisted_rpc.delivery.records import (
     fingerprint,
     frozen,
 )
+from twisted_rpc.delivery.refusals import known, refused_by, stale
 from twisted_rpc.delivery.table import (
     State,
     Verdict,
@@ -32,11 +33,6 @@ from twisted_rpc.delivery.table import (
     judge_sessionless,
 )
 from twisted_rpc.errors import Code, RPCError, refusal
-
-#: What the caller of a duplicate beyond the bound of waiters is told to wait, in
-#: seconds.
-_WAITERS_RETRY = 0.1
-
 
 _DONE = State.DONE
 
@@ -98,7 +94,7 @@ def deduplicating(store: MemoryStore) -> Interceptor:
     return interceptor
 
 
-def bounded(store: MemoryStore) -> Interceptor:
+def bounded(store: Any) -> Interceptor:
     """
     Refuse what is below the floor of its session or beyond its window (rows 3
     and 4).  That is all there is to judge of a call without a record: once the
@@ -113,8 +109,8 @@ def bounded(store: MemoryStore) -> Interceptor:
                 and not 0 < request.seq - session.floor <= store.window
             ):
                 stale = request.seq <= session.floor
-                raise _REFUSALS[Verdict.STALE if stale else Verdict.BEYOND_WINDOW](
-                    store
+                raise refused_by(
+                    Verdict.STALE if stale else Verdict.BEYOND_WINDOW, store
                 )
             return responder(request)
 
@@ -151,7 +147,7 @@ class _Deduplication:
         try:
             answer = responder(request)
         except BaseException as error:
-            self._ended(session, seq, record, _known(error), request)
+            self._ended(session, seq, record, known(error), request)
             raise
         if isinstance(answer, bytes):
             # MemoryStore.complete, for the case that nothing has to be evicted.
@@ -200,7 +196,7 @@ class _Deduplication:
             delivery=request.method.delivery,
         )
         if verdict is Verdict.STALE:
-            raise _stale(request, ledger)
+            raise stale(request, ledger.floor)
         if verdict is not Verdict.RUN:
             return self._answer(verdict, request, record)
         record = Record(request.method, params)
@@ -220,7 +216,7 @@ class _Deduplication:
                 run: Run = record.run
                 if len(run) < self._store.waiters:
                     return run.join()
-        raise _REFUSALS[verdict](self._store)
+        raise refused_by(verdict, self._store)
 
     def _run(
         self, request: Request, holder: Session | Ledger, key: Any, record: Record
@@ -238,7 +234,7 @@ class _Deduplication:
         try:
             answer = self._responder(request)
         except BaseException as error:
-            self._ended(holder, key, record, _known(error), request)
+            self._ended(holder, key, record, known(error), request)
             raise
         if isinstance(answer, bytes):
             self._ended(holder, key, record, answer, request)
@@ -259,7 +255,7 @@ class _Deduplication:
         answer.addCallbacks(
             lambda result: self._ended(holder, key, record, result, request),
             lambda failure: self._ended(
-                holder, key, record, _known(failure.value), request
+                holder, key, record, known(failure.value), request
             ),
         )
         return waiter
@@ -282,14 +278,6 @@ class _Deduplication:
             run.ended(outcome)
 
 
-def _known(error: BaseException) -> RPCError:
-    if isinstance(error, RPCError):
-        return error
-    # Dispatch turns everything into RPCError but a KeyboardInterrupt.  The call
-    # may have run, so it must not run again, and nothing of the cause is kept.
-    return RPCError(Code.INTERNAL, "Internal error", executed="yes")
-
-
 def _replay(request: Request, record: Record) -> bytes:
     outcome = record.outcome
     request.replayed = True
@@ -299,48 +287,3 @@ def _replay(request: Request, record: Record) -> bytes:
         raise error
     answer: bytes = outcome
     return answer
-
-
-def _stale(request: Request, ledger: Ledger) -> RPCError:
-    behind = ledger.floor - request.timestamp
-    wall = getattr(request.origin, "wall", None)
-    text = "this call may have run; its record is gone"
-    if wall is not None and ledger.floor > 0:
-        lag = wall() - request.timestamp
-        if lag >= 1.0 and behind >= 0:
-            text += (
-                f"; the caller's clock is {lag:.0f} s behind the server's;"
-                " see --sessionless-clock"
-            )
-    return refusal(Code.STALE_REQUEST, text, executed="unknown")
-
-
-_REFUSALS = {
-    Verdict.STALE: lambda store: refusal(
-        Code.STALE_REQUEST,
-        "this call may have run; its record is gone",
-        executed="unknown",
-    ),
-    Verdict.BEYOND_WINDOW: lambda store: refusal(
-        Code.RESOURCE_EXHAUSTED,
-        f"seq is beyond the window of {store.window}",
-        retry_after=_WAITERS_RETRY,
-    ),
-    Verdict.ID_REUSED: lambda store: refusal(
-        Code.ID_REUSED, "this id belongs to a call with other parameters"
-    ),
-    Verdict.NOT_CACHED: lambda store: refusal(
-        Code.RESULT_NOT_CACHED, "the call ran; its answer is not kept", executed="yes"
-    ),
-    Verdict.IN_DOUBT: lambda store: refusal(
-        Code.OUTCOME_UNKNOWN,
-        "the server stopped while this call ran",
-        executed="unknown",
-    ),
-    Verdict.JOIN: lambda store: refusal(
-        Code.IN_PROGRESS,
-        "the call is running, and no more duplicates may wait for it",
-        executed="unknown",
-        retry_after=_WAITERS_RETRY,
-    ),
-}

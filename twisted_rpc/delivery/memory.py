@@ -186,10 +186,28 @@ class MemoryStore:
                 "no room to remember another session",
                 retry_after=1.0,
             )
-        session = Session(secrets.token_hex(16), principal)
+        return self._add_session(secrets.token_hex(16), ledger)
+
+    def _add_session(self, session_id: str, ledger: Ledger) -> Session:
+        session = Session(session_id, ledger.principal)
         self.sessions[session.id] = session
         ledger.sessions[session.id] = session
         self.bytes += SESSION_SIZE
+        return session
+
+    def adopt(self, principal: str, session_id: str, floor: int) -> Session:
+        """
+        A connection uses a session that another store has issued.
+
+        @param floor: what that store says it is.
+        """
+        ledger = self.ledger(principal)
+        session = self.sessions.get(session_id)
+        if session is None:
+            session = self._add_session(session_id, ledger)
+        session.attached += 1
+        ledger.detached.pop(session_id, None)
+        self.release(session, floor + 1)
         return session
 
     def detach(self, session: Session, now: float) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.wire.messages import (
@@ -29,6 +33,8 @@ class Control:
     """
     Answers the control calls of one connection (wire.md, section 9).
     """
+
+    _log = Logger(namespace="twisted_rpc.server")
 
     def __init__(self, protocol: ServerProtocol) -> None:
         self._protocol = protocol
@@ -68,11 +74,35 @@ class Control:
                 message.request_id, unread, protocol.stamp, extended=True
             )
         else:
+            if isinstance(result, Deferred):
+                result.addCallbacks(
+                    self._answered,
+                    self._failed,
+                    callbackArgs=(message.request_id, oneway),
+                    errbackArgs=(message.request_id, oneway),
+                ).addErrback(lambda f: self._log.failure("$rpc failed", failure=f))
+                return
             body = write_reply(
                 message.request_id, msgspec.json.encode(result), protocol.stamp
             )
         if not oneway:
             protocol.send_frame(body)
+
+    def _answered(self, result: Any, request_id: str, oneway: bool) -> None:
+        if not oneway and not self._protocol.closing:
+            self._protocol.send_frame(
+                write_reply(
+                    request_id, msgspec.json.encode(result), self._protocol.stamp
+                )
+            )
+
+    def _failed(self, failure: Failure, request_id: str, oneway: bool) -> None:
+        failure.trap(RPCError)
+        error: Any = failure.value
+        if not oneway and not self._protocol.closing:
+            self._protocol.send_frame(
+                write_error(request_id, error, self._protocol.stamp, extended=True)
+            )
 
     def _params(self, text: bytes) -> list[Any]:
         limit = self._shared.limits.max_structure
@@ -135,23 +165,17 @@ class Control:
             "idl": service.text,
         }
 
-    def _resolve(self, params: list[Any]) -> dict[str, Any]:
+    def _resolve(self, params: list[Any]) -> dict[str, Any] | Deferred[dict[str, Any]]:
         _expect(
             len(params) == 1 and isinstance(params[0], str),
             "resolve takes a request id",
         )
-        state, record = self._shared.store.find(
+        found = self._shared.store.find(
             self._protocol.principal, self._protocol.session, params[0]
         )
-        found: dict[str, Any] = {"state": state.value}
-        if state is State.DONE and record is not None:
-            outcome = record.outcome
-            found["reply"] = (
-                {"result": None, "error": sentence(outcome), "ext": error_ext(outcome)}
-                if isinstance(outcome, RPCError)
-                else {"result": msgspec.Raw(outcome), "error": None, "ext": {}}
-            )
-        return found
+        if isinstance(found, Deferred):
+            return found.addCallback(_resolution)
+        return _resolution(found)
 
     _METHODS = {  # noqa: RUF012 - a table, written once
         "ping": _ping,
@@ -162,6 +186,19 @@ class Control:
         "reflect": _reflect,
         "resolve": _resolve,
     }
+
+
+def _resolution(resolved: tuple[State, Record | None]) -> dict[str, Any]:
+    state, record = resolved
+    found: dict[str, Any] = {"state": state.value}
+    if state is State.DONE and record is not None:
+        outcome = record.outcome
+        found["reply"] = (
+            {"result": None, "error": sentence(outcome), "ext": error_ext(outcome)}
+            if isinstance(outcome, RPCError)
+            else {"result": msgspec.Raw(outcome), "error": None, "ext": {}}
+        )
+    return found
 
 
 def _expect(fits: bool, text: str) -> None:

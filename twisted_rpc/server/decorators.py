@@ -5,7 +5,7 @@ What an implementation says about itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from zope.interface import Interface, implementer
@@ -17,6 +17,7 @@ _C = TypeVar("_C", bound=type)
 
 _THREADED: Final = "_twisted_rpc_threaded"
 _LOCAL: Final = "_twisted_rpc_local"
+_RESOLVES: Final = "_twisted_rpc_resolves"
 
 
 def threaded(function: _F) -> _F:
@@ -35,6 +36,27 @@ def local(function: _F) -> _F:
     The method is public and not one of the IDL's, which is as it should be.
     """
     return _mark(function, _LOCAL)
+
+
+def resolves(*methods: str) -> Callable[[_F], _F]:
+    """
+    The method answers for calls of other methods of its service of which nobody
+    knows whether they ran, because the server stopped in the middle.
+
+    It is asked when somebody asks for such a call, with an
+    L{UnknownCall<twisted_rpc.delivery.doubt.UnknownCall>}.  What it returns is
+    the result of that call, what it raises its error; that is recorded, and the
+    call has it from then on.  If it cannot tell it raises
+    L{OutcomeUnknown<twisted_rpc.errors.OutcomeUnknown>}.
+
+    @param methods: their names, as in the implementation.
+    """
+
+    def mark(function: _F) -> _F:
+        setattr(_plain(function), _RESOLVES, methods)
+        return local(function)
+
+    return mark
 
 
 def implements(*interfaces: Any) -> Callable[[_C], _C]:
@@ -56,6 +78,14 @@ def is_threaded(function: Any) -> bool:
     Whether C{function} is marked with L{threaded}.
     """
     return getattr(function, _THREADED, False) is True
+
+
+def resolved_by(function: Any) -> Sequence[str]:
+    """
+    The methods that C{function} L{resolves}.
+    """
+    names: Sequence[str] = getattr(_plain(function), _RESOLVES, ())
+    return names
 
 
 def is_local(function: Any) -> bool:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Request, run_current
-from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.errors import Code, InvalidValue, RPCError, refusal
 from twisted_rpc.server.admission import Admission
 from twisted_rpc.server.coroutines import asyncio_loop, forget_calls, start
 from twisted_rpc.server.threads import Threads
@@ -38,6 +38,7 @@ class Dispatch:
     @ivar running: calls that have started and not ended, beyond those that
         answer at once.
     @ivar idle: called when C{running} becomes 0.
+    @ivar reactor: what it runs on.
     """
 
     _log = Logger(namespace="twisted_rpc.server")
@@ -51,6 +52,7 @@ class Dispatch:
         debug_errors: bool = False,
         slow: float = SLOW,
     ) -> None:
+        self.reactor = reactor
         self.running = 0
         self.idle: Callable[[], None] | None = None
         self._refuse = admission.refuse
@@ -116,6 +118,60 @@ class Dispatch:
             raise self._unfit(request, error) from None
         return encoded
 
+    def refusal(self, request: Request) -> RPCError | None:
+        """
+        Why a call would be refused now, before it runs (rows 13 and 14); C{None}:
+        it would not.  For a store that answers later, and is asked to claim only
+        what may run.
+        """
+        try:
+            refused = self._refuse(request, self._seconds())
+            if refused is None:
+                self._arguments(request)
+        except RPCError as error:
+            return error
+        return refused
+
+    def _arguments(self, request: Request) -> tuple[Any, ...]:
+        method = request.method
+        decode = method.decode_params if request.seq else method.decode_params_plain
+        try:
+            arguments: tuple[Any, ...] = decode(request.params)
+        except InvalidValue as error:
+            raise RPCError(
+                Code.INVALID_ARGUMENT,
+                f"Parameter validation failed: {error}",
+                executed="no",
+            ) from None
+        return arguments
+
+    def in_transaction(self, request: Request, transaction: Any) -> bytes | RPCError:
+        """
+        Run one call in a transaction of the store's database, in whose thread
+        this is called.
+
+        @return: its answer; an error undoes what it did.
+
+        @raise RPCError: it is refused, and did not run.
+        """
+        if request.deadline <= self._seconds():
+            raise refusal(
+                Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
+            )
+        method = request.method
+        args = self._arguments(request)
+        request.started = True
+        request.transaction = transaction
+        try:
+            result = _EMPTY.copy().run(run_current, request, method.function, args)
+        except Exception as error:  # noqa: BLE001 - any error is its answer
+            return self._error(request, error)
+        try:
+            encoded: bytes = method.encode_result(result)
+        except InvalidValue as error:
+            return self._unfit(request, error)
+        return encoded
+
     def _wait(self, request: Request, result: Deferred[Any]) -> Answer:
         """
         The answer of an implementation that has not answered yet.
@@ -173,7 +229,7 @@ class Dispatch:
         """
         if isinstance(error, RPCError):
             try:
-                return _declared(request, error)
+                return declared_error(request, error)
             except InvalidValue as unfit:
                 return self._unfit(request, unfit)
         if isinstance(error, (CancelledError, asyncio.CancelledError)):
@@ -226,7 +282,7 @@ def _fields(request: Request) -> dict[str, Any]:
     }
 
 
-def _declared(request: Request, error: RPCError) -> RPCError:
+def declared_error(request: Request, error: RPCError) -> RPCError:
     """
     The error as it goes on the wire and into the record: with its type and
     members if the IDL declares it, and without what it drags along.

@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.recording import Recording
 from twisted_rpc.idl import ServiceSchema
 from twisted_rpc.server.admission import Admission, SessionlessClock
 from twisted_rpc.server.agreement import Agreement
@@ -25,6 +27,7 @@ from twisted_rpc.server.counters import Counters
 from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.methods import Methods
+from twisted_rpc.server.promises import check_classes
 from twisted_rpc.server.protocol import ServerProtocol
 from twisted_rpc.server.threads import Threads
 from twisted_rpc.wire.limits import Limits
@@ -55,7 +58,7 @@ class Shared:
         clock: IReactorTime,
         wall: Callable[[], float],
         limits: Limits,
-        store: MemoryStore,
+        store: Any,
         default_timeout: float,
         require_session: bool,
         sessionless_clock: SessionlessClock,
@@ -70,7 +73,10 @@ class Shared:
         self.clock = clock
         self.wall = wall
         self.limits = limits
-        self.store = store
+        check_classes(registry, store)
+        self.store: MemoryStore | Recording = (
+            store if isinstance(store, MemoryStore) else Recording(store, clock)
+        )
         self.strict_json = strict_json
         self.client_dated = sessionless_clock == "client"
         self.authenticator = authenticator
@@ -85,17 +91,42 @@ class Shared:
         self.methods = Methods(
             registry,
             self.dispatch,
-            store,
+            self.store,
             interceptors,
             default_timeout,
             deprecation=Deprecation(self.counters),
         )
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.agreement = Agreement(self.services, earlier)
+        self._started = False
         self.connections: set[ServerProtocol] = set()
         self.addresses: Counter[str] = Counter()
         self.ended: Callable[[], None] | None = None
         self._ages: dict[ServerProtocol, float] = {}
+
+    def start(self) -> Deferred[None]:
+        """
+        Begin to record calls.
+
+        @return: fires when that can be done; fails with
+            L{StoreError<twisted_rpc.delivery.claims.StoreError>}.
+        """
+        if isinstance(self.store, Recording):
+            return self.store.start(self.clock)
+        if not self._started:
+            self._started = True
+            self.store.start(self.wall())
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Record no more.
+
+        @return: fires when everything is written.
+        """
+        if isinstance(self.store, Recording):
+            return self.store.stop()
+        return succeed(None)
 
     def service(self, name: str) -> ServiceSchema | None:
         """
@@ -169,10 +200,14 @@ class RPCServerFactory(ServerFactory):
         """
         if not self._started:
             self._started = True
-            self.shared.store.start(self.shared.wall())
+            # For those who listen themselves; a server has waited for it.
+            self.shared.start().addErrback(self._not_started)
         if self._timer is None:
             self._timer = self.shared.clock.callLater(SWEEP, self._sweep)
         super().doStart()
+
+    def _not_started(self, failure: Failure) -> None:
+        self._log.critical("{error}", error=failure.value)
 
     def doStop(self) -> None:
         """

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc._version import __version__
+from twisted_rpc.delivery.records import Session
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.wire.messages import (
     HELLO_ID,
@@ -141,10 +142,24 @@ class Negotiation:
                 refusal(Code.UNAVAILABLE, "the server is going away", retry_after=0.0)
             )
             return
-        try:
-            session, resumed = shared.store.attach(protocol.principal, hello.session)
-        except RPCError as error:
+        attached: Deferred[Any] = maybeDeferred(
+            shared.store.attach, protocol.principal, hello.session
+        )
+        attached.addCallbacks(
+            self._attached, self._not_attached, callbackArgs=(hello,)
+        ).addErrback(lambda f: self._log.failure("hello failed", failure=f))
+
+    def _not_attached(self, failure: Failure) -> None:
+        error: Any = failure.value
+        failure.trap(RPCError)
+        if not self._protocol.closing:
             self._refuse(error)
+
+    def _attached(self, attached: tuple[Session, bool], hello: Hello) -> None:
+        protocol, shared = self._protocol, self._shared
+        session, resumed = attached
+        if protocol.closing:
+            shared.store.detach(session, protocol.seconds())
             return
         protocol.session = session
         limits = shared.limits

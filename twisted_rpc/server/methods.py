@@ -11,10 +11,12 @@ from typing import Any
 from twisted_rpc.call import Answer, Interceptor, Request, Responder, compose
 from twisted_rpc.delivery.deduplicate import bounded, deduplicating
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.recording import Recording
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.declaring import declaring
 from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
+from twisted_rpc.server.resolving import Resolving
 
 
 class ServedMethod:
@@ -112,7 +114,7 @@ class Methods:
         self,
         registry: Any,
         dispatch: Dispatch,
-        store: MemoryStore,
+        store: MemoryStore | Recording,
         interceptors: Sequence[Interceptor],
         default_timeout: float,
         *,
@@ -124,15 +126,24 @@ class Methods:
         # exceptions of the IDL as what they are there.
         outer = compose(*interceptors, declaring) if interceptors else compose()
         # From the outside in:
-        self._recorded = compose(
-            outer,
-            # the record of the call, before anything that may refuse it, so
-            # that a finished call is answered under overload and while draining;
-            deduplicating(store),
-        )(
-            # admission, arguments, implementation.
-            dispatch.respond
-        )
+        # the record of the call, before anything that may refuse it, so that a
+        # finished call is answered under overload and while draining;
+        # admission, arguments, implementation.
+        if isinstance(store, MemoryStore):
+            self._recorded = self._volatile = compose(outer, deduplicating(store))(
+                dispatch.respond
+            )
+        else:
+            recording = store.serve(
+                dispatch.refusal,
+                dispatch.in_transaction,
+                Resolving(registry, dispatch.reactor).resolve,
+            )
+            self._recorded = compose(outer, recording)(dispatch.respond)
+            # Twice is as good as once, and costs less (D14).
+            self._volatile = compose(outer, deduplicating(store.local))(
+                dispatch.respond
+            )
         # What may run again is not recorded, and one-way calls have no answer
         # to repeat; only the bounds of the session hold for them.
         self._unrecorded = compose(outer, bounded(store))(dispatch.respond)
@@ -150,10 +161,15 @@ class Methods:
         schema = implemented.schema
         if schema.streams_result or schema.streams_parameter:
             respond = self._streamed
+        elif schema.delivery == "transactional":
+            # There is no transaction elsewhere.
+            respond = self._recorded
         elif schema.delivery == "readonly":
             respond = self._unrecorded
         elif schema.oneway:
             respond = self._oneway
+        elif schema.delivery == "idempotent":
+            respond = self._volatile
         else:
             respond = self._recorded
         if schema.deprecated is not None:

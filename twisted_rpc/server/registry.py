@@ -36,15 +36,23 @@ class ImplementedMethod:
     @ivar schema: the method, as the IDL has it.
     @ivar function: what to call with all parameters, by position.
     @ivar threaded: it blocks, by the IDL's word or the implementation's.
+    @ivar resolver: what L{answers for its unknown calls<twisted_rpc.resolves>},
+        or C{None}.
     @ivar name: C{"Calculator.add"}, for a log.
     """
 
-    __slots__ = ("function", "name", "schema", "threaded")
+    __slots__ = ("function", "name", "resolver", "schema", "threaded")
 
-    def __init__(self, schema: MethodSchema, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        schema: MethodSchema,
+        function: Callable[..., Any],
+        resolver: Callable[..., Any] | None = None,
+    ) -> None:
         self.schema = schema
         self.function = function
         self.threaded = bool(schema.threaded or is_threaded(function))
+        self.resolver = resolver
         self.name = schema.full_name
 
     def __repr__(self) -> str:
@@ -191,7 +199,9 @@ def _methods(
     schema: ServiceSchema, found: Verification
 ) -> dict[str, ImplementedMethod]:
     made = {
-        id(method): ImplementedMethod(method, found.functions[name])
+        id(method): ImplementedMethod(
+            method, found.functions[name], found.resolvers.get(name)
+        )
         for name, method in schema.by_name.items()
     }
     return {name: made[id(method)] for name, method in schema.methods.items()}

@@ -53,7 +53,7 @@ class Server(Service):
         reactor: Any = None,
         limits: Limits = _DEFAULT_LIMITS,
         default_timeout: float = 30.0,
-        dedup: MemoryStore | None = None,
+        dedup: Any = None,
         require_session: bool = False,
         sessionless_clock: SessionlessClock = "client",
         drain: float = 25.0,
@@ -74,7 +74,9 @@ class Server(Service):
         @param reactor: C{None}: the installed one, at the start.
         @param default_timeout: seconds a call has that names none, and whose
             method names none.
-        @param dedup: where calls are recorded; C{None}: a L{MemoryStore}.
+        @param dedup: where calls are recorded: a L{MemoryStore}, or what provides
+            L{IDedupStore<twisted_rpc.interfaces.IDedupStore>}; C{None}: a
+            L{MemoryStore}.
         @param require_session: refuse requests of the plain profile to methods
             that may run once only.
         @param sessionless_clock: who dates requests of the plain profile.
@@ -160,7 +162,11 @@ class Server(Service):
         if self.listening is not None:
             return
         self.factory.resume()
-        self.listening = DeferredList(
+        # What earlier lives left is settled before a port is open.
+        self.listening = self.factory.shared.start().addCallback(self._open_ports)
+
+    def _open_ports(self, _: Any) -> Deferred[list[IListeningPort]]:
+        return DeferredList(
             [endpoint.listen(self.factory) for endpoint in self._endpoints],
             consumeErrors=True,
         ).addCallback(self._listened)
@@ -212,6 +218,7 @@ class Server(Service):
         closed.addCallback(lambda _: self._close_ports())
         drained = self.factory.drain(self._drain)
         done: Deferred[Any] = gatherResults([closed, drained], consumeErrors=True)
+        done.addCallback(lambda _: self.factory.shared.stop())
         return done.addCallback(self._stopped)
 
     def _close_ports(self) -> Deferred[Any]:

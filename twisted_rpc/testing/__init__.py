@@ -19,11 +19,13 @@ from twisted_rpc.testing.faults import Cut, Faults
 from twisted_rpc.testing.network import BUFFER, MemoryNetwork, MemoryTransport
 from twisted_rpc.testing.pair import Pair, connect
 from twisted_rpc.testing.proxy import FaultProxy, Proxied
+from twisted_rpc.testing.stores import DedupStoreTests
 
 __all__ = [
     "BUFFER",
     "EPOCH",
     "Cut",
+    "DedupStoreTests",
     "FaultProxy",
     "Faults",
     "MemoryClock",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.idl import MethodSchema
 from twisted_rpc.quantities import shown_duration, shown_size
 from twisted_rpc.server import Registry
@@ -71,7 +70,7 @@ def _method(method: MethodSchema, options: Mapping[str, Any], threaded: bool) ->
     return "  ".join(words)
 
 
-def _store(store: MemoryStore) -> str:
+def _store(store: Any) -> str:
     life = "outlives the process" if store.durable else "as long as the process lives"
     return (
         f"{store.name}: {life}, sessions without a connection for"
@@ -80,7 +79,7 @@ def _store(store: MemoryStore) -> str:
     )
 
 
-def _promises(registry: Registry, store: MemoryStore) -> Iterator[str]:
+def _promises(registry: Registry, store: Any) -> Iterator[str]:
     """
     The classes that occur, each with what it promises.
     """

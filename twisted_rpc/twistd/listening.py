@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.client.secrecy import is_loopback
+from twisted_rpc.delivery.claims import StoreError
 
 _log = Logger(namespace="twisted_rpc.server")
 
@@ -88,6 +89,8 @@ def why(failure: Failure) -> str:
     In a line, what keeps a port from being listened on.
     """
     error: Any = failure.value
+    if isinstance(error, StoreError):
+        return str(error)
     said = getattr(error, "socketError", None)
     if said is not None:
         port = error.port

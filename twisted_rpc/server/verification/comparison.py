@@ -46,11 +46,14 @@ class Verification:
     @ivar findings: in the order of the IDL; faults and warnings.
     @ivar functions: what to call, by the method's name in Python; each was
         looked up once, here.
+    @ivar resolvers: what answers for the unknown calls of a method, by the
+        method's name in Python.
     @ivar unchecked: annotations that could not be resolved, in words.
     """
 
     findings: list[Finding] = field(default_factory=list)
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    resolvers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
 
     @property
@@ -152,6 +155,11 @@ class Comparison:
             self.fault(
                 f"{self.subject} is both @threaded and 'async def': a coroutine runs on"
                 " the reactor, a threaded method blocks in a thread"
+            )
+        if self.method.delivery == "transactional" and coroutine:
+            self.fault(
+                f"{self.subject} is @transactional and 'async def': its transaction is"
+                " in a thread of the database, where nothing can be awaited"
             )
         generator = inspect.isgeneratorfunction(function)
         stream = inspect.isasyncgenfunction(function)

@@ -19,7 +19,7 @@ from zope.interface.exceptions import BrokenMethodImplementation, Invalid
 from zope.interface.verify import verifyObject
 
 from twisted_rpc.idl.python.schema import ServiceSchema
-from twisted_rpc.server.decorators import is_local
+from twisted_rpc.server.decorators import is_local, resolved_by
 from twisted_rpc.server.verification.comparison import (
     Comparison,
     Verification,
@@ -55,6 +55,7 @@ def verify(service: ServiceSchema, implementation: Any) -> Verification:
     for name, method in service.by_name.items():
         Comparison(method, name, implementation, found).look_up(extra)
     found.findings.extend(_unenforced(service))
+    found.findings.extend(_resolvers(service, implementation, found))
     found.findings.extend(_extra(service, implementation, extra))
     if not found.faults:
         found.findings.extend(_zope(service, implementation))
@@ -89,6 +90,28 @@ def _unenforced(service: ServiceSchema) -> Iterator[Finding]:
                 message = "@auth cannot be enforced yet"
                 yield Finding(annotation.place, name, message)
                 break
+
+
+def _resolvers(
+    service: ServiceSchema, implementation: Any, found: Verification
+) -> Iterator[Finding]:
+    """
+    Collect what answers for unknown calls, and find what never would.
+    """
+    for name, value in _members(implementation).items():
+        for method in resolved_by(value):
+            schema = service.by_name.get(method)
+            if schema is None:
+                text = f"{name} resolves {method!r}, which is no method of the service"
+            elif schema.delivery != "once":
+                text = f"{name} resolves {method!r}, which is @{schema.delivery} and never unknown"
+            elif method in found.resolvers:
+                text = f"{name} resolves {method!r}, which another method does already"
+            else:
+                found.resolvers[method] = getattr(implementation, name)
+                continue
+            place = service.model.place if schema is None else schema.model.place
+            yield Finding(place, name, text, source_of(value))
 
 
 def _extra(

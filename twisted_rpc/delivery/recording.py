@@ -1,0 +1,717 @@
+# -*- test-case-name: tests.delivery.test_recording -*-
+"""
+A retried call takes effect once, by a store that answers later.
+
+What L{twisted_rpc.delivery.deduplicate} does with the store of the process, for
+every L{IDedupStore<twisted_rpc.interfaces.IDedupStore>}: the same table, and
+waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.call import Answer, Interceptor, Request, Responder
+from twisted_rpc.delivery.claims import Attached, Claim, Found, Key, StoreError, ledger
+from twisted_rpc.delivery.doubt import UnknownCall
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.records import (
+    Outcome,
+    Record,
+    Session,
+    fingerprint,
+    frozen,
+)
+from twisted_rpc.delivery.refusals import known, refused_by, stale
+from twisted_rpc.delivery.table import State, Verdict
+from twisted_rpc.errors import Code, RPCError, refusal
+
+#: Acknowledged seqs that are told to the store at once; it costs a write.
+ACKS: Final = 32
+
+#: Calls that wait for the store at one time.
+QUEUE: Final = 10_000
+
+#: Seconds between two looks for the record of a run elsewhere: the first, and
+#: the longest.  Each is half as long again as the one before.
+LOOK: Final = (0.01, 0.5)
+
+#: Seconds until an answer that could not be written is written again: first, and
+#: at most.
+REWRITE: Final = (0.1, 5.0)
+
+#: Says why a request may not run (rows 13 and 14); C{None}: it may.
+Admit = Callable[[Request], RPCError | None]
+
+#: Makes what runs a request in a transaction: it returns the answer, and raises
+#: a refusal.
+InTransaction = Callable[[Request, Any], Outcome]
+
+#: Asks the application what became of a call; C{None}: it has nobody to ask.
+Resolve = Callable[[UnknownCall], "Deferred[Outcome] | None"]
+
+
+class Call:
+    """
+    A call under way, and all who wait for it.
+
+    @ivar request: the one that started it.
+    @ivar answer: of the implementation, while that runs and has not answered.
+    @ivar given_up: nobody waits any more.
+    @ivar refused: why it may not run.
+    @ivar delay: seconds until the store is asked again.
+    """
+
+    __slots__ = (
+        "_held",
+        "_waiting",
+        "answer",
+        "claim",
+        "delay",
+        "given_up",
+        "refused",
+        "request",
+    )
+
+    def __init__(self, request: Request, claim: Claim) -> None:
+        self.request = request
+        self.claim = claim
+        self.answer: Deferred[bytes] | None = None
+        self.given_up = False
+        self.refused: RPCError | None = None
+        self.delay = 0.0
+        self._held = False
+        self._waiting: list[tuple[Deferred[bytes], Request]] = []
+
+    def join(self, request: Request) -> Deferred[bytes]:
+        """
+        Wait, on behalf of C{request}.
+
+        @return: fires with the encoded result, or fails as the call does.
+        """
+        waiter: Deferred[bytes] = Deferred(self._leave)
+        self._waiting.append((waiter, request))
+        self.given_up = False
+        return waiter
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _leave(self, waiter: Deferred[bytes]) -> None:
+        self._waiting = [each for each in self._waiting if each[0] is not waiter]
+        if not self._waiting:
+            self.given_up = True
+            if self.answer is not None:
+                # W27: the last has left.
+                self.request.cancelled = True
+                self.answer.cancel()
+
+    def tell(self, outcome: Outcome, *, replayed: bool = False) -> None:
+        """
+        Answer everybody, each exactly once.
+        """
+        waiting, self._waiting = self._waiting, []
+        for waiter, request in waiting:
+            request.replayed = replayed
+            if isinstance(outcome, RPCError):
+                error = frozen(outcome)
+                error.replayed = replayed
+                waiter.errback(Failure(error))
+            else:
+                waiter.callback(outcome)
+
+    def hold(self) -> None:
+        """
+        Count it on its connection, while it waits for the store.
+        """
+        if not self._held:
+            self._held = True
+            self.request.origin.begun()
+
+    def free(self) -> None:
+        """
+        The implementation counts it from now on, or it has ended.
+        """
+        if self._held:
+            self._held = False
+            self.request.origin.ended()
+
+
+class Recording:
+    """
+    A server's use of a store that answers later.
+
+    Sessions, as connections know them, and the records of C{@idempotent}
+    methods, which need not outlive the process (D14), are in a L{MemoryStore}
+    here.
+
+    @ivar store: provides L{IDedupStore<twisted_rpc.interfaces.IDedupStore>}.
+    @ivar local: the memory store.
+    @ivar name: as of C{store}; so are C{durable}, C{classes}, C{window},
+        C{waiters} and C{retention}.
+    @ivar outstanding: steps of the store that have not ended.
+    @ivar started: the store may be used.
+    """
+
+    _log = Logger(namespace="twisted_rpc.delivery")
+
+    def __init__(self, store: Any, clock: IReactorTime) -> None:
+        self.store = store
+        self.name: str = store.name
+        self.durable: bool = store.durable
+        self.classes = tuple(store.classes)
+        self.window: int = store.window
+        self.waiters: int = store.waiters
+        self.retention: float = store.retention
+        self.local = MemoryStore(
+            window=store.window, waiters=store.waiters, retention=store.retention
+        )
+        self.started = False
+        self._clock = clock
+        self._starting: list[Deferred[None]] = []
+        self._stopping = False
+        self._stopped: Deferred[None] | None = None
+        self._ended_life: Deferred[None] = succeed(None)
+        self.outstanding = 0
+        self._expiring = False
+        self._timers: dict[Any, Callable[[], None]] = {}
+        #: Floors as the store has them, by session.
+        self._floors: dict[str, int] = {}
+        #: One of a key, but for ids that are used for several calls.
+        self._calls: dict[Key, list[Call]] = {}
+        self._responder: Responder
+        self._admit: Admit
+        self._in_transaction: InTransaction
+        self._resolve: Resolve
+
+    # -- the server -------------------------------------------------------------------
+
+    def serve(
+        self, admit: Admit, in_transaction: InTransaction, resolve: Resolve
+    ) -> Interceptor:
+        """
+        @return: what answers each call as its record says, and runs what has
+            none, once.
+        """
+        self._admit = admit
+        self._in_transaction = in_transaction
+        self._resolve = resolve
+
+        def interceptor(responder: Responder) -> Responder:
+            self._responder = responder
+            return self.respond
+
+        return interceptor
+
+    def start(self, reactor: Any) -> Deferred[None]:
+        """
+        Begin, once.
+
+        @return: fires when calls can be recorded.
+        """
+        if self.started and not self._stopping:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._starting.append(waiter)
+        if len(self._starting) == 1:
+            # After the end of an earlier life, if there was one.
+            self._ended_life.addCallback(lambda _: self._start(reactor))
+        return waiter
+
+    def _start(self, reactor: Any) -> None:
+        self._stopping = False
+        self._stopped = None
+        self.store.start(reactor).addBoth(self._started)
+
+    def _started(self, result: Any) -> None:
+        self.started = not isinstance(result, Failure)
+        waiting, self._starting = self._starting, []
+        for waiter in waiting:
+            waiter.callback(result)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Start nothing any more, write what has ended, and let the store go.
+        """
+        self._stopping = True
+        self._stopped = Deferred()
+        stopped = self._stopped.addCallback(lambda _: self.store.stop())
+        self._ended_life = Deferred()
+        stopped.addBoth(self._life_ended)
+        timers, self._timers = self._timers, {}
+        for timer, act in timers.items():
+            timer.cancel()
+            act()
+        self._step_ended(None, 0)
+        return stopped
+
+    def _life_ended(self, result: Any) -> Any:
+        self.started = False
+        self._ended_life.callback(None)
+        return result
+
+    def _later(self, delay: float, act: Callable[[], None]) -> None:
+        """
+        Call C{act} in so many seconds, or when the server stops.
+        """
+
+        def due() -> None:
+            del self._timers[timer]
+            act()
+
+        timer: Any = self._clock.callLater(delay, due)
+        self._timers[timer] = act
+
+    def _asked(self, step: Deferred[Any]) -> Deferred[Any]:
+        self.outstanding += 1
+        return step.addBoth(self._step_ended)
+
+    def _step_ended(self, result: Any, count: int = 1) -> Any:
+        self.outstanding -= count
+        stopped = self._stopped
+        if stopped is not None and not self.outstanding and not stopped.called:
+            # After what this answer leads to.
+            self._clock.callLater(0, self._stop_if_idle)
+        return result
+
+    def _stop_if_idle(self) -> None:
+        stopped = self._stopped
+        if stopped is not None and not self.outstanding and not stopped.called:
+            stopped.callback(None)
+
+    # -- sessions ---------------------------------------------------------------------
+
+    def attach(
+        self, principal: str, wanted: str | None
+    ) -> Deferred[tuple[Session, bool]]:
+        """
+        The session of a new connection.
+
+        @return: fires with the session, and whether it is the one that was asked
+            for; fails with UNAVAILABLE, the store does not answer.
+        """
+
+        def attached(it: Attached) -> tuple[Session, bool]:
+            self._floors[it.session] = it.floor
+            return self.local.adopt(principal, it.session, it.floor), it.resumed
+
+        if not self.started or self._stopping:
+            raise _unavailable()
+        step: Deferred[Attached] = self._asked(self.store.attach(principal, wanted))
+        return step.addCallbacks(attached, self._unavailable)
+
+    def _unavailable(self, failure: Failure) -> Any:
+        error = failure.value
+        if isinstance(error, RPCError):
+            return failure
+        self._note(failure)
+        raise _unavailable() from None
+
+    def _note(self, failure: Failure) -> None:
+        """
+        Say what went wrong in the store; more only if it is no failure of that.
+        """
+        if failure.check(StoreError):
+            self._log.error("{name}: {error}", name=self.name, error=failure.value)
+        else:
+            self._log.failure("{name} failed", failure=failure, name=self.name)
+
+    def detach(self, session: Session, now: float) -> None:
+        """
+        A connection that used C{session} has ended.
+        """
+        self.local.detach(session, now)
+        if not session.attached and self.started:
+            self._release(session)
+            self._floors.pop(session.id, None)
+            self._asked(self.store.detach(session.id)).addErrback(self._note)
+
+    def release(self, session: Session, ack: int) -> None:
+        """
+        The client will send nothing below C{ack} again.  The store is told with
+        a later call, or soon (D7).
+        """
+        self.local.release(session, ack)
+
+    def _release(self, session: Session) -> None:
+        if session.floor > self._floors.get(session.id, 0):
+            self._floors[session.id] = session.floor
+            self._asked(self.store.release(session.id, session.floor)).addErrback(
+                self._note
+            )
+
+    def expire(self, now: float, wall: float) -> None:
+        """
+        Called every few seconds.
+        """
+        self.local.expire(now, wall)
+        if not self.started or self._expiring or self._stopping:
+            return
+        for session_id in list(self._floors):
+            session = self.local.sessions.get(session_id)
+            if session is not None:
+                self._release(session)
+        self._expiring = True
+
+        def expired(result: Any) -> None:
+            self._expiring = False
+            if isinstance(result, Failure):
+                self._note(result)
+
+        self._asked(self.store.expire()).addBoth(expired)
+
+    # -- a request --------------------------------------------------------------------
+
+    def respond(self, request: Request) -> Answer:
+        """
+        Answer one call.
+        """
+        session: Session | None = request.origin.session
+        if session is None:
+            key = Key(ledger(request.origin.principal), 0, request.id)
+            floor = 0
+        else:
+            seq = request.seq
+            if seq <= session.floor:
+                raise refused_by(Verdict.STALE, self)
+            key = Key(session.id, seq)
+            floor = self._floor_to_tell(session, seq)
+        method = request.method
+        params = request.params = bytes(request.params)
+        name = f"{method.service}.{method.wire_name}"
+        mark = fingerprint(params)
+        for call in self._calls.get(key, ()):
+            if call.claim.method == name and call.claim.params == mark:
+                if len(call) >= self.waiters:
+                    raise refused_by(Verdict.JOIN, self)
+                return call.join(request)
+        if not self.started or self._stopping:
+            raise _unavailable()
+        if len(self._calls) >= QUEUE:
+            raise refusal(
+                Code.RESOURCE_EXHAUSTED,
+                f"{QUEUE} calls are under way already",
+                retry_after=1.0,
+            )
+        claim = Claim(
+            key,
+            request.origin.principal,
+            method.delivery,
+            name,
+            mark,
+            request.timestamp,
+            floor,
+        )
+        call = Call(request, claim)
+        self._calls.setdefault(key, []).append(call)
+        request.started = False
+        waiter = call.join(request)
+        self._ask(call)
+        return waiter
+
+    def _floor_to_tell(self, session: Session, seq: int) -> int:
+        """
+        The floor, if it is time to tell the store of it; 0 if not.
+        """
+        floor, told = session.floor, self._floors.get(session.id, 0)
+        if floor - told < ACKS and seq - told <= self.window:
+            return 0
+        self._floors[session.id] = floor
+        return floor
+
+    def _ask(self, call: Call) -> None:
+        """
+        Look the call up, and claim it if it may run.
+        """
+        claim = call.claim
+        call.free()
+        call.refused = self._admit(call.request)
+        call.hold()
+        claim.run = call.refused is None
+        if claim.run and claim.delivery == "transactional":
+            step = self.store.transact(claim, self._transacting(call))
+        else:
+            step = self.store.claim(claim)
+        self._asked(step).addCallbacks(
+            self._found, self._not_asked, callbackArgs=(call,), errbackArgs=(call,)
+        ).addErrback(self._broken, call)
+
+    def _transacting(self, call: Call) -> Callable[[Any], Outcome | None]:
+        """
+        What runs C{call} in a transaction, in a thread.
+        """
+
+        def run(transaction: Any) -> Outcome | None:
+            if call.given_up:
+                call.refused = refusal(Code.CANCELLED, "cancelled by the caller")
+                return None
+            call.refused = None
+            try:
+                return self._in_transaction(call.request, transaction)
+            except RPCError as error:
+                # Refused: the time is over, or the caller has gone.
+                call.refused = error
+                return None
+
+        return run
+
+    def _found(self, found: Found, call: Call) -> None:
+        verdict = found.verdict
+        if verdict is Verdict.RUN:
+            if found.ran:
+                self._end(call, found.outcome)
+            elif call.refused is not None:
+                self._end(call, call.refused)
+            else:
+                self._run(call, found.fence)
+        elif verdict is Verdict.REPLAY:
+            self._end(call, found.outcome, replayed=True)
+        elif verdict is Verdict.WAIT:
+            self._look_later(call)
+        elif verdict is Verdict.IN_DOUBT:
+            self._ask_application(call, found)
+        elif verdict is Verdict.STALE and not call.claim.key.seq:
+            self._end(call, stale(call.request, found.floor))
+        else:
+            self._end(call, refused_by(verdict, self))
+
+    def _not_asked(self, failure: Failure, call: Call) -> None:
+        """
+        The store did not answer.  Nothing runs by this attempt; what ran in a
+        transaction of which nobody knows whether it was committed may have.
+        """
+        error = failure.value
+        if isinstance(error, RPCError):
+            self._end(call, error)
+            return
+        self._note(failure)
+        if call.claim.delivery == "transactional" and getattr(error, "ambiguous", True):
+            self._end(call, _unknown("whether it was committed is not known yet"))
+        else:
+            self._end(call, _unavailable())
+
+    def _broken(self, failure: Failure, call: Call) -> None:
+        """
+        A mistake of ours must not leave a caller waiting.
+        """
+        self._log.failure("the record of a call failed", failure=failure)
+        self._end(call, _unknown("the server failed"))
+
+    def _look_later(self, call: Call) -> None:
+        """
+        Another server runs it (row 10): look again, until nobody waits.
+        """
+        if call.given_up or self._stopping:
+            self._end(call, refused_by(Verdict.WAIT, self))
+            return
+        call.delay = min(call.delay * 1.5 or LOOK[0], LOOK[1])
+        self._later(call.delay, lambda: self._look_again(call))
+
+    def _look_again(self, call: Call) -> None:
+        if call.given_up or self._stopping:
+            self._end(call, refused_by(Verdict.WAIT, self))
+        else:
+            self._ask(call)
+
+    # -- a run ------------------------------------------------------------------------
+
+    def _run(self, call: Call, fence: int) -> None:
+        request = call.request
+        if call.given_up or self._stopping:
+            error = (
+                refusal(Code.CANCELLED, "cancelled by the caller")
+                if call.given_up
+                else _unavailable()
+            )
+            self._ended(call, fence, error)
+            return
+        request.started = True
+        call.free()
+        try:
+            answer = self._responder(request)
+        except BaseException as error:
+            self._ended(call, fence, known(error))
+            if not isinstance(error, RPCError):
+                raise
+            return
+        if isinstance(answer, bytes):
+            self._ended(call, fence, answer)
+            return
+        call.answer = answer
+        answer.addCallbacks(
+            lambda result: self._ended(call, fence, result),
+            lambda failure: self._ended(call, fence, known(failure.value)),
+        ).addErrback(self._broken, call)
+
+    def _ended(self, call: Call, fence: int, outcome: Outcome) -> None:
+        """
+        The run has ended, or did not begin: write it, and then tell.
+        """
+        call.answer = None
+        key = call.claim.key
+        if isinstance(outcome, RPCError):
+            outcome = frozen(outcome)
+            if outcome.executed == "no":
+                # Refusals are not recorded.  A claim that stays where it is
+                # because the store is away is made anew by the next attempt.
+                self._asked(self.store.unclaim(key, fence)).addErrback(self._note)
+                self._end(call, outcome)
+                return
+        call.hold()
+        self._write(call, fence, outcome, REWRITE[0])
+
+    def _write(self, call: Call, fence: int, outcome: Outcome, delay: float) -> None:
+        self._asked(self.store.complete(call.claim.key, fence, outcome)).addCallbacks(
+            self._written,
+            self._not_written,
+            callbackArgs=(call, outcome),
+            errbackArgs=(call, fence, outcome, delay),
+        ).addErrback(self._broken, call)
+
+    def _written(self, found: Found | None, call: Call, outcome: Outcome) -> None:
+        session = self.local.sessions.get(call.claim.key.holder)
+        if session is not None and call.claim.key.seq <= session.floor:
+            # It was acknowledged while it ran: tell the store again.
+            self._floors[session.id] = min(
+                self._floors.get(session.id, 0), call.claim.key.seq - 1
+            )
+        if found is None:
+            self._end(call, outcome)
+        elif found.verdict is Verdict.REPLAY:
+            # The record is another run's, and so is the answer (D10).
+            self._end(call, found.outcome, replayed=True)
+        else:
+            self._end(call, _unknown("another server has taken the call over"))
+
+    def _not_written(
+        self, failure: Failure, call: Call, fence: int, outcome: Outcome, delay: float
+    ) -> None:
+        """
+        It ran, and the answer is not durable, so nobody may be told; it is
+        written again until that works (D12).
+        """
+        self._note(failure)
+        call.free()
+        call.tell(_unknown("the answer could not be recorded yet"))
+        if self._stopping:
+            self._end(call, _unknown("the answer could not be recorded"))
+            return
+        longer = min(delay * 2, REWRITE[1])
+        self._later(delay, lambda: self._write(call, fence, outcome, longer))
+
+    def _end(self, call: Call, outcome: Outcome, *, replayed: bool = False) -> None:
+        key = call.claim.key
+        calls = self._calls.get(key, [])
+        if call in calls:
+            calls.remove(call)
+            if not calls:
+                del self._calls[key]
+        call.free()
+        # Whoever is told that it ran is not told that it had not started.
+        call.request.started = True
+        call.tell(outcome, replayed=replayed)
+
+    # -- doubt ------------------------------------------------------------------------
+
+    def _ask_application(self, call: Call, found: Found) -> None:
+        claim = call.claim
+        asked = self._doubt(claim.key, claim.method, claim.principal)
+        if asked is None:
+            self._end(call, refused_by(Verdict.IN_DOUBT, self))
+            return
+
+        def resolved(outcome: Outcome) -> Deferred[bool]:
+            step: Deferred[bool] = self._asked(
+                self.store.resolve(claim.key, found.fence, outcome)
+            )
+            return step
+
+        asked.addCallback(resolved).addCallbacks(
+            # Whoever resolved it: the record says now what it is.
+            lambda _: self._ask(call),
+            lambda failure: self._end(call, self._still_unknown(failure)),
+        ).addErrback(self._broken, call)
+
+    def _still_unknown(self, failure: Failure) -> RPCError:
+        error = failure.value
+        if isinstance(error, RPCError) and error.code is Code.OUTCOME_UNKNOWN:
+            return refusal(
+                Code.OUTCOME_UNKNOWN,
+                error.message or "the server stopped while this call ran",
+                executed="unknown",
+            )
+        self._note(failure)
+        return refused_by(Verdict.IN_DOUBT, self)
+
+    def _doubt(self, key: Key, method: str, principal: str) -> Deferred[Outcome] | None:
+        service, _, name = method.rpartition(".")
+        return self._resolve(UnknownCall(service, name, key.request_id, principal))
+
+    def find(
+        self, principal: str, session: Session | None, request_id: str
+    ) -> Deferred[tuple[State, Record | None]]:
+        """
+        What is known of a call now; where that is nothing, the application is
+        asked.
+
+        @return: fails with SESSION_UNKNOWN, the id belongs to a session that is
+            not the caller's.
+        """
+        if not self.started or self._stopping:
+            raise _unavailable()
+        key = Key(ledger(principal), 0, request_id)
+        try:
+            state, record = self.local.find(principal, session, request_id)
+        except RPCError:
+            pass
+        else:
+            if record is not None or state is State.FORGOTTEN:
+                return succeed((state, record))
+            assert session is not None  # a call of one, without a record
+            key = Key(session.id, int(request_id.rpartition(":")[2]))
+        return self._find(key, principal)
+
+    def _find(
+        self, key: Key, principal: str, *, asked: bool = False
+    ) -> Deferred[tuple[State, Record | None]]:
+        def found(row: Any) -> Any:
+            if row is None:
+                if key in self._calls:
+                    return State.IN_PROGRESS, None
+                if key.seq:
+                    return State.ABSENT, None
+                raise refusal(
+                    Code.SESSION_UNKNOWN, "no such session", executed="unknown"
+                )
+            doubt = None
+            if row.state is State.IN_DOUBT and not asked:
+                doubt = self._doubt(key, row.method, principal)
+            if doubt is None:
+                return row.state, Record(
+                    row.method, b"", row.state, row.fence, row.outcome
+                )
+            return doubt.addCallback(
+                lambda outcome: self._asked(self.store.resolve(key, row.fence, outcome))
+            ).addBoth(lambda _: self._find(key, principal, asked=True))
+
+        step: Deferred[Any] = self._asked(self.store.find(key))
+        return step.addErrback(self._unavailable).addCallback(found)
+
+    def __repr__(self) -> str:
+        return f"<Recording in {self.store!r}, {len(self._calls)} calls>"
+
+
+def _unavailable() -> RPCError:
+    return refusal(
+        Code.UNAVAILABLE, "the record of calls cannot be reached", retry_after=0.5
+    )
+
+
+def _unknown(text: str) -> RPCError:
+    return refusal(Code.OUTCOME_UNKNOWN, text, executed="unknown")

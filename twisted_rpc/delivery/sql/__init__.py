@@ -1,0 +1,3 @@
+"""
+Records in the tables of a database.
+"""

@@ -1,0 +1,220 @@
+# -*- test-case-name: tests.delivery.test_sqlite -*-
+"""
+A store in a database: the steps, in the threads.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+
+from twisted_rpc.delivery.bounds import check_bounds
+from twisted_rpc.delivery.claims import (
+    Attached,
+    Claim,
+    Found,
+    Key,
+    RecordRow,
+    SessionRow,
+    Totals,
+)
+from twisted_rpc.delivery.records import Outcome
+from twisted_rpc.delivery.sql.transitions import Transitions
+from twisted_rpc.delivery.sql.workers import Step, Workers
+from twisted_rpc.wire.limits import MIB
+
+#: What may stand in the name of a node.
+_NODE_LENGTH: Final = 100
+
+
+class SQLStore:
+    """
+    What the stores in databases have in common.
+
+    @ivar node: the server's name, among those that share the store.
+    @ivar owner: this life of it, once it has begun.
+    @ivar session_bytes: answers kept for one session.
+    @ivar principal_bytes: answers kept for one principal's requests that have no
+        session.
+    @ivar total_bytes: everything together.
+    @ivar sessions_per_principal: for C{anonymous}, whom all strangers share,
+        C{sessions} holds instead.
+    @ivar patience: seconds in which a step is tried again when the database
+        cannot be reached.
+    """
+
+    durable: Final = True
+    shared: Final = True
+    classes: Final = ("readonly", "idempotent", "once", "transactional")
+
+    def __init__(
+        self,
+        *,
+        node: str = "",
+        retention: float = 86_400.0,
+        window: int = 1024,
+        waiters: int = 64,
+        session_bytes: int = 4 * MIB,
+        principal_bytes: int = 16 * MIB,
+        total_bytes: int = 1024 * MIB,
+        sessions_per_principal: int = 64,
+        sessions: int = 10_000,
+        patience: float = 5.0,
+    ) -> None:
+        check_bounds(
+            retention=retention,
+            window=window,
+            waiters=waiters,
+            session_bytes=session_bytes,
+            principal_bytes=principal_bytes,
+            total_bytes=total_bytes,
+            sessions_per_principal=sessions_per_principal,
+            sessions=sessions,
+            patience=patience,
+        )
+        if len(node) > _NODE_LENGTH or not node.isprintable():
+            raise ValueError(
+                f"node is {node[:200]!r}: at most {_NODE_LENGTH} printable characters"
+            )
+        self.named = bool(node)
+        self.node = node or socket.gethostname()[:_NODE_LENGTH]
+        self.owner = ""
+        self.patience = patience
+        self.retention = retention
+        self.window = window
+        self.waiters = waiters
+        self.session_bytes = session_bytes
+        self.principal_bytes = principal_bytes
+        self.total_bytes = total_bytes
+        self.sessions_per_principal = sessions_per_principal
+        self.max_sessions = sessions
+        self._transitions = Transitions(self, "")
+        self._workers: Workers | None = None
+
+    def _begin_life(self) -> None:
+        self.owner = f"{self.node}/{secrets.token_hex(4)}"
+        self._transitions = Transitions(self, self.owner)
+
+    @property
+    def evicted(self) -> int:
+        """
+        Answers that were dropped to make room, so far.
+        """
+        return self._transitions.evicted
+
+    @property
+    def bytes(self) -> int:
+        """
+        What is in use now; with several servers, about.
+        """
+        return self._transitions.total
+
+    def _ask(self, step: Step) -> Deferred[Any]:
+        assert self._workers is not None, "the store has not been started"
+        return self._workers.ask(step)
+
+    def stop(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.stop<twisted_rpc.interfaces.IDedupStore>}
+        """
+        if self._workers is None:
+            return succeed(None)
+        self._workers.ask(lambda tx: self._transitions.settle(tx, self.owner))
+        return self._workers.stop().addCallback(self._stopped)
+
+    def _stopped(self, _: Any) -> None:
+        self._workers = None
+
+    # -- the steps --------------------------------------------------------------------
+
+    def attach(self, principal: str, wanted: str | None) -> Deferred[Attached]:
+        """
+        @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.attach(tx, principal, wanted))
+
+    def detach(self, session: str) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.detach<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.detach(tx, session))
+
+    def end(self, session: str) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.end<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.end(tx, session))
+
+    def claim(self, claim: Claim) -> Deferred[Found]:
+        """
+        @see: L{IDedupStore.claim<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.claim(tx, claim))
+
+    def transact(
+        self, claim: Claim, run: Callable[[Any], Outcome | None]
+    ) -> Deferred[Found]:
+        """
+        @see: L{IDedupStore.transact<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.transact(tx, claim, run))
+
+    def complete(
+        self, key: Key, fence: int, outcome: Outcome
+    ) -> Deferred[Found | None]:
+        """
+        @see: L{IDedupStore.complete<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.complete(tx, key, fence, outcome))
+
+    def unclaim(self, key: Key, fence: int) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.unclaim<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.unclaim(tx, key, fence))
+
+    def resolve(self, key: Key, fence: int, outcome: Outcome) -> Deferred[bool]:
+        """
+        @see: L{IDedupStore.resolve<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.resolve(tx, key, fence, outcome))
+
+    def release(self, session: str, floor: int) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.release<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.release(tx, session, floor))
+
+    def find(self, key: Key) -> Deferred[RecordRow | None]:
+        """
+        @see: L{IDedupStore.find<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.find(tx, key))
+
+    def expire(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(self._transitions.expire)
+
+    def totals(self) -> Deferred[Totals]:
+        """
+        @see: L{IDedupStore.totals<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(self._transitions.totals)
+
+    def sessions(self, limit: int) -> Deferred[Sequence[SessionRow]]:
+        """
+        @see: L{IDedupStore.sessions<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.sessions(tx, limit))
+
+    def records(self, state: str | None, limit: int) -> Deferred[Sequence[RecordRow]]:
+        """
+        @see: L{IDedupStore.records<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._ask(lambda tx: self._transitions.records(tx, state, limit))

@@ -1,0 +1,282 @@
+# -*- test-case-name: tests.delivery.test_workers -*-
+"""
+The threads that talk to a database.
+
+What waits for a thread is done in one transaction, and each is told its result
+when that has been committed: under load a commit, which is what takes the time,
+serves many (group commit).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.errors import RPCError
+
+#: Seconds between two attempts to do what the database would not.
+_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+class Connection(Protocol):
+    """
+    A connection to a database, used by one thread.
+    """
+
+    def begin(self) -> Any:
+        """
+        Begin a transaction.
+
+        @return: a L{twisted_rpc.delivery.sql.transitions.Transaction}.
+        """
+        ...
+
+    def commit(self) -> None:
+        """
+        Commit it.
+        """
+        ...
+
+    def rollback(self) -> None:
+        """
+        Undo it.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Let the database go.
+        """
+        ...
+
+    def lost(self, error: BaseException) -> bool:
+        """
+        Whether C{error} says that the connection is of no use any more.
+        """
+        ...
+
+    def passing(self, error: BaseException) -> bool:
+        """
+        Whether the same may work if it is tried again soon.
+        """
+        ...
+
+    def trouble(self, error: BaseException) -> str | None:
+        """
+        What to tell of an error of the database; C{None}, it is none.
+        """
+        ...
+
+
+#: Something to do in a transaction.  It may be done again, if that is undone.
+#: An L{RPCError} that it returns is what its Deferred fails with.
+Step = Callable[[Any], Any]
+
+
+class _Asked:
+    __slots__ = ("deferred", "since", "step")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.deferred: Deferred[Any] = Deferred()
+        self.since = time.monotonic()
+
+
+class Workers:
+    """
+    Threads with a connection each.
+    """
+
+    _log = Logger(namespace="twisted_rpc.delivery")
+
+    def __init__(
+        self,
+        reactor: Any,
+        connect: Callable[[], Connection],
+        committed: Callable[[dict[str, int]], None],
+        *,
+        threads: int = 1,
+        together: int = 256,
+        patience: float = 5.0,
+    ) -> None:
+        """
+        @param committed: called in the thread with what each transaction has
+            added.
+        @param together: steps in one transaction, at most.
+        @param patience: seconds in which a step is tried again.
+        """
+        self._reactor = reactor
+        self._connect = connect
+        self._committed = committed
+        self._most = together
+        self._patience = patience
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._stopping = Event()
+        self._closed = False
+        self._ends: list[Deferred[None]] = []
+        for number in range(threads):
+            ended: Deferred[None] = Deferred()
+            self._ends.append(ended)
+            Thread(
+                target=self._work,
+                args=(ended,),
+                name=f"twisted_rpc store {number}",
+                daemon=True,
+            ).start()
+
+    def ask(self, step: Step) -> Deferred[Any]:
+        """
+        Do C{step} in a transaction.
+
+        @return: fires when that has been committed.
+        """
+        if self._closed:
+            return fail(StoreError("the store is closed"))
+        asked = _Asked(step)
+        self._queue.put(asked)
+        return asked.deferred
+
+    def stop(self) -> Deferred[Any]:
+        """
+        Do what was asked for, and end the threads.
+
+        @return: fires when they have ended.
+        """
+        if not self._closed:
+            self._closed = True
+            self._stopping.set()
+            for _ in self._ends:
+                self._queue.put(None)
+        return gatherResults(self._ends)
+
+    # -- in the threads ---------------------------------------------------------------
+
+    def _work(self, ended: Deferred[None]) -> None:
+        thread = _Thread(self)
+        try:
+            while (batch := self._take()) is not None:
+                results = thread.run(batch)
+                self._reactor.callFromThread(self._deliver, batch, results)
+        finally:
+            thread.let_go()
+            self._reactor.callFromThread(ended.callback, None)
+
+    def _take(self) -> list[_Asked] | None:
+        """
+        Wait for something to do.
+
+        @return: all that waits, in its order; C{None}: this thread is to end.
+        """
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < self._most:
+            try:
+                another = self._queue.get_nowait()
+            except Empty:
+                break
+            if another is None:
+                # For later, or for another thread.
+                self._queue.put(None)
+                break
+            batch.append(another)
+        return batch
+
+    def _deliver(self, batch: Sequence[_Asked], results: Sequence[Any]) -> None:
+        for asked, result in zip(batch, results, strict=True):
+            if isinstance(result, RPCError):
+                asked.deferred.errback(Failure(result))
+            else:
+                # A Failure too.
+                asked.deferred.callback(result)
+
+
+class _Thread:
+    """
+    What one thread does.
+    """
+
+    # It is a part of Workers, in another thread.
+    # ruff: noqa: SLF001
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._connection: Connection | None = None
+
+    def run(self, batch: Sequence[_Asked]) -> list[Any]:
+        if len(batch) > 1 and self._connection is not None:
+            try:
+                return self._transaction([each.step for each in batch])
+            except Exception as error:  # noqa: BLE001 - each learns its own below
+                self._undo(error)
+        return [self._alone(each) for each in batch]
+
+    def _transaction(self, steps: Sequence[Step]) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._workers._connect()
+        transaction = self._connection.begin()
+        results = [step(transaction) for step in steps]
+        self._connection.commit()
+        self._workers._committed(transaction.grown)
+        return results
+
+    def _alone(self, asked: _Asked) -> Any:
+        """
+        Do one step, again and again if need be; all of them may be done twice.
+        """
+        ambiguous = False
+        for attempt in range(1_000_000):
+            try:
+                return self._transaction([asked.step])[0]
+            except Exception as error:  # noqa: BLE001 - sorted below
+                text, again = self._undo(error)
+                if text is None:
+                    return Failure(error)
+                # A commit that failed with the connection may have worked.
+                ambiguous = ambiguous or self._connection is None
+                waited = time.monotonic() - asked.since
+                if not again or waited >= self._workers._patience:
+                    return Failure(StoreError(text, ambiguous=ambiguous))
+                pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
+            self._workers._stopping.wait(pause)
+        raise AssertionError
+
+    def _undo(self, error: Exception) -> tuple[str | None, bool]:
+        """
+        A transaction failed.
+
+        @return: what to tell of it, and whether it may work another time.
+        """
+        connection = self._connection
+        if connection is None:
+            # It could not be made.
+            if isinstance(error, StoreError):
+                return str(error), True
+            return None, False
+        text = connection.trouble(error)
+        if connection.lost(error):
+            self.let_go()
+            return text or str(error), True
+        try:
+            connection.rollback()
+        except Exception as worse:  # noqa: BLE001 - then it is made anew
+            self.let_go()
+            return f"{text or error}; {worse}", True
+        return text, connection.passing(error)
+
+    def let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - it is not used any more
+                self._workers._log.debug("closing: {error}", error=error)

@@ -1,0 +1,97 @@
+# -*- test-case-name: tests.test_stores -*-
+"""
+The store of calls that a text names: C{memory}, C{sqlite:calls.db},
+C{postgresql://...}, C{redis://...}.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.sql.sqlite import SQLiteStore
+from twisted_rpc.quantities import duration, size
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+#: What the kinds of store have in common, and how each is written.
+LIMITS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "retention": duration,
+    "window": _whole,
+    "waiters": _whole,
+    "session_bytes": size,
+    "principal_bytes": size,
+    "total_bytes": size,
+    "sessions_per_principal": _whole,
+    "sessions": _whole,
+}
+
+_SHARED: Final[Mapping[str, Callable[[str], Any]]] = {**LIMITS, "patience": duration}
+
+_FORMS: Final = "memory[:NAME=VALUE,...] or sqlite:PATH[?NAME=VALUE&...]"
+
+
+def named_store(text: str, *, node: str = "") -> Any:
+    """
+    Make the store that C{text} names.
+
+    @param node: the name of this server among those that share it; C{""}: that
+        of the machine.
+
+    @raise ValueError: there is no such store; what it says is for a person.
+    """
+    kind, _, rest = text.partition(":")
+    make = _KINDS.get(kind)
+    if make is None:
+        hint = difflib.get_close_matches(kind, _KINDS, n=1)
+        meant = f"did you mean {hint[0]}?" if hint else f"write {_FORMS}"
+        raise ValueError(f"there is no store {kind!r}; {meant}")
+    return make(rest, node)
+
+
+def _memory(rest: str, node: str) -> MemoryStore:  # noqa: ARG001 - as the others
+    return MemoryStore(**_values("memory", rest, ",", LIMITS))
+
+
+def _sqlite(rest: str, node: str) -> SQLiteStore:
+    path, _, options = rest.partition("?")
+    path = unquote(path.removeprefix("//") if path.startswith("///") else path)
+    if not path or path == ":memory:":
+        raise ValueError("sqlite: names no file; write, for example, sqlite:calls.db")
+    return SQLiteStore(path, node=node, **_values("sqlite", options, "&", _SHARED))
+
+
+_KINDS: Final[Mapping[str, Callable[[str, str], Any]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+}
+
+
+def _values(
+    kind: str, text: str, separator: str, known: Mapping[str, Callable[[str], Any]]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in filter(None, text.split(separator)):
+        name, equals, value = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise ValueError(f"{pair!r} has no value; write {name}=...")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+            )
+            raise ValueError(f"{kind} has no option {name!r}; {hint}")
+        try:
+            values[name] = known[name](value.strip())
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    return values
