@@ -110,7 +110,7 @@ def _follow(protocol: Any, secrets: Secrets) -> None:
         send(frame)
 
     def sent_in_parts(size: int, parts: tuple[bytes, ...]) -> None:
-        _write("->", protocol, b"".join(parts), sensitive)
+        _write("->", protocol, b"".join(parts), secrets)
         send_parts(size, parts)
 
     protocol.stringReceived = received
