@@ -636,6 +636,24 @@ class IdentityTests(ScriptedCase):
         self.assertEqual(call["request_id"], "other:1")
         self.assertEqual(call["ext"]["ack"], 1)
 
+    def test_no_ack_of_the_session_before(self) -> None:
+        """
+        A new session begins with no word of what was answered in the one before
+        it: the server would take it for calls that were not made yet.
+        """
+        connection = self.started()
+        self.watch(self.shop.look(1))
+        connection.reply(connection.calls[0])
+        self.advance(1)
+        self.server.on_hello = lambda each: each.welcome("other", resumed=False)
+        connection.drop()
+        self.watch(self.shop.look(2))
+        self.advance(1)
+        here = self.server.here
+        self.assertEqual([call["request_id"] for call in here.calls], ["other:1"])
+        acks = [each for each in here.controls if each["method"] == "ack"]
+        self.assertEqual(acks, [])
+
     def test_no_second_run_while_the_first_goes_on_elsewhere(self) -> None:
         """
         A server goes away and finishes what it runs, and the next does not know

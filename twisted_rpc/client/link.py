@@ -65,7 +65,7 @@ class Link:
         self._window = 0
         self._told = 1
         self._seen = 1
-        self._old: set[ClientProtocol] = set()
+        self._old: dict[ClientProtocol, None] = {}
 
     # -- the connection -------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ class Link:
         """
         A connection is made; nothing has been said.
         """
-        self.pool.protocols.add(protocol)
+        self.pool.protocols[protocol] = None
         self.connector.connected(protocol)
 
     def welcomed(self, protocol: ClientProtocol, welcome: Welcome) -> None:
@@ -87,11 +87,12 @@ class Link:
         self._window = welcome.guarantee.window
         self.room = min(welcome.limits.max_inflight, welcome.guarantee.window)
         self.pool.agreement.learned(welcome, protocol.peer)
-        # Once per agreed interval, which is never below our own wish (W29).
-        protocol.keep_alive(welcome.ping and max(welcome.ping / 1000, self.pool.ping))
         if welcome.session != self.session:
             self._new_session(welcome.session)
         self._refresh()
+        # Once per agreed interval, which is never below our own wish (W29).  It
+        # also tells the ack, which is the new session's by now.
+        protocol.keep_alive(welcome.ping and max(welcome.ping / 1000, self.pool.ping))
         self.retrying.resend()
         self.pool.ready(self)
         self.end_if_done()
@@ -172,7 +173,7 @@ class Link:
 
         @return: whether it was the one of the moment.
         """
-        self._old.add(protocol)
+        self._old[protocol] = None
         if protocol is not self.protocol:
             return False
         self.protocol = None
@@ -184,7 +185,7 @@ class Link:
         Close a connection that is going away, once its calls are answered.
         """
         if all(call.flying is not protocol for call in self.pending.values()):
-            self._old.discard(protocol)
+            self._old.pop(protocol, None)
             protocol.close()
 
     def lost(self, protocol: ClientProtocol, reason: Failure) -> None:
@@ -192,7 +193,7 @@ class Link:
         A connection has ended.
         """
         self.pool.connection_ended(protocol)
-        self._old.discard(protocol)
+        self._old.pop(protocol, None)
         flying = [call for call in self.pending.values() if call.flying is protocol]
         if protocol is self.protocol:
             self.protocol = None

@@ -91,7 +91,7 @@ class Pool:
         self.queue = WaitingCalls(self.deadlines)
         self.questions: set[Question] = set()
         self.links: list[Link] = []
-        self.retired: set[Link] = set()
+        self.retired: dict[Link, None] = {}
         self.pid = _forks[0]
         self.closing = False
         self._max_connections = max_connections
@@ -102,7 +102,7 @@ class Pool:
         self._timer: Any = None
         self._unreachable: RPCError | None = None
         self._idle: list[Deferred[None]] = []
-        self.protocols: set[ClientProtocol] = set()
+        self.protocols: dict[ClientProtocol, None] = {}
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Pool:
             # it keeps its session, and new calls get another.
             self.links.remove(link)
             link.retired = True
-            self.retired.add(link)
+            self.retired[link] = None
             link = self._link = self._new_link()
         link.connector.connect()
         return None
@@ -323,7 +323,7 @@ class Pool:
             for other in [each for each in self.links if each is not link]:
                 # The server was plain and is not any more: one link is enough.
                 self.links.remove(other)
-                self.retired.add(other)
+                self.retired[other] = None
                 other.retire()
         self._ask(link)
         self.pump()
@@ -355,7 +355,7 @@ class Pool:
         """
         if link in self.links:
             self.links.remove(link)
-        self.retired.discard(link)
+        self.retired.pop(link, None)
         if self._link is link:
             self._link = self.links[0] if self.links else None
         if self.queue:
@@ -470,7 +470,7 @@ class Pool:
         """
         A connection has ended.
         """
-        self.protocols.discard(protocol)
+        self.protocols.pop(protocol, None)
         if not self.protocols:
             idle, self._idle = self._idle, []
             for done in idle:

@@ -99,7 +99,8 @@ class Shared:
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.agreement = Agreement(self.services, earlier)
         self._started = False
-        self.connections: set[ServerProtocol] = set()
+        # In the order they were made, as everything that is gone through here.
+        self.connections: dict[ServerProtocol, None] = {}
         self.addresses: Counter[str] = Counter()
         self.ended: Callable[[], None] | None = None
         self._ages: dict[ServerProtocol, float] = {}
@@ -144,7 +145,7 @@ class Shared:
         """
         A connection has begun.
         """
-        self.connections.add(protocol)
+        self.connections[protocol] = None
         self.counters.connections += 1
         self.addresses[_host(protocol.transport.getPeer())] += 1
         if self.limits.max_age:
@@ -157,7 +158,7 @@ class Shared:
         """
         A connection has ended.
         """
-        self.connections.discard(protocol)
+        self.connections.pop(protocol, None)
         self.counters.requests += protocol.frames_received
         self._ages.pop(protocol, None)
         host = _host(protocol.transport.getPeer())
