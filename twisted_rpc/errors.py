@@ -62,7 +62,8 @@ class RPCError(Exception):
     It is the only thing a caller's Deferred fails with, besides cancellation.
     An implementation raises it to fail a call with a code of its choice; the
     message is sent to the caller.  C{RPCError(Code.NOT_FOUND, "...")} makes an
-    instance of the code's own subclass, here L{NotFound}.
+    instance of the code's own subclass, here L{NotFound}; so does
+    C{NotFound("...")}.
 
     @ivar code: why it failed.
     @ivar message: a sentence for a person; it crosses the wire.
@@ -79,7 +80,7 @@ class RPCError(Exception):
     code: Code = Code.UNKNOWN
     message: str = ""
 
-    def __new__(cls, code: Code | None = None, *args: Any, **kwargs: Any) -> RPCError:  # noqa: PYI034 - a subclass of the code's
+    def __new__(cls, code: Code | str | None = None, *args: Any, **kwargs: Any) -> RPCError:  # noqa: PYI034 - a subclass of the code's
         """
         Choose the subclass of C{code}, where the class itself leaves it open.
         """
@@ -89,7 +90,7 @@ class RPCError(Exception):
 
     def __init__(
         self,
-        code: Code | None = None,
+        code: Code | str | None = None,
         message: str = "",
         *,
         executed: Executed = "yes",
@@ -100,8 +101,14 @@ class RPCError(Exception):
         type: str | None = None,
         data: dict[str, Any] | None = None,
     ) -> None:
-        if code is not None:
+        if isinstance(code, Code):
             self.code = code
+        elif code is not None:
+            if message or self.__class__ is RPCError:
+                name = self.__class__.__name__
+                raise TypeError(f"{name} takes a Code and a message, not {code!r}")
+            # The class names the code.
+            message = code
         self.message = message
         self.executed: Executed = executed
         self.retry_after = retry_after
