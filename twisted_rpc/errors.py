@@ -80,7 +80,9 @@ class RPCError(Exception):
     code: Code = Code.UNKNOWN
     message: str = ""
 
-    def __new__(cls, code: Code | str | None = None, *args: Any, **kwargs: Any) -> RPCError:  # noqa: PYI034 - a subclass of the code's
+    def __new__(  # noqa: PYI034 - a subclass of the code's
+        cls, code: Code | str | None = None, *args: Any, **kwargs: Any
+    ) -> RPCError:
         """
         Choose the subclass of C{code}, where the class itself leaves it open.
         """

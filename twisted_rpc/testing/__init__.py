@@ -19,11 +19,22 @@ from twisted_rpc.testing.faults import Cut, Faults
 from twisted_rpc.testing.network import BUFFER, MemoryNetwork, MemoryTransport
 from twisted_rpc.testing.pair import Pair, connect
 from twisted_rpc.testing.proxy import FaultProxy, Proxied
+from twisted_rpc.testing.simulation import (
+    PEACE,
+    Caller,
+    Nemesis,
+    ServerNode,
+    Simulation,
+    Violation,
+    for_each_seed,
+)
 from twisted_rpc.testing.stores import DedupStoreTests
 
 __all__ = [
     "BUFFER",
     "EPOCH",
+    "PEACE",
+    "Caller",
     "Cut",
     "DedupStoreTests",
     "FaultProxy",
@@ -32,7 +43,12 @@ __all__ = [
     "MemoryEndpoint",
     "MemoryNetwork",
     "MemoryTransport",
+    "Nemesis",
     "Pair",
     "Proxied",
+    "ServerNode",
+    "Simulation",
+    "Violation",
     "connect",
+    "for_each_seed",
 ]

@@ -1,0 +1,74 @@
+"""
+Runs proofs by their names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import Final
+
+from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from zope.interface import implementer
+
+from tests.proofs.proof import Figure, Progress, Proof
+
+#: The modules that have a C{PROOF}.
+MODULES: Final = ("simulation",)
+
+
+def proofs() -> dict[str, Proof]:
+    """
+    @return: all proofs, by name.
+    """
+    found = [
+        importlib.import_module(f"tests.proofs.{module}").PROOF for module in MODULES
+    ]
+    return {proof.name: proof for proof in found}
+
+
+@implementer(ILogObserver)
+class _Silence:
+    """
+    What the servers log of what is done to them is not of interest here.
+    """
+
+    def __call__(self, event: LogEvent) -> None:
+        """Nothing."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    @return: the exit status: 0, everything holds.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="PROOF")
+    known = proofs()
+    for proof in known.values():
+        rows = ", ".join(map(str, proof.rows))
+        text = f"{proof.what} (rows {rows})"
+        proof.options(commands.add_parser(proof.name, help=text, description=text))
+    options = parser.parse_args(arguments)
+    globalLogBeginner.beginLoggingTo([_Silence()], redirectStandardIO=False)
+    proof = known[options.name]
+    try:
+        figures = proof.run(options, Progress(proof.name))
+    except AssertionError as wrong:
+        print(f"\n{proof.name}: {wrong}")
+        return 1
+    show(figures)
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+def show(figures: list[Figure]) -> None:
+    """
+    Print what was measured.
+    """
+    for figure in figures:
+        verdict = "met" if figure.met else "NOT MET"
+        print(f"row {figure.row:2}: {figure.measured}: {verdict}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

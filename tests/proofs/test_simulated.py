@@ -1,0 +1,138 @@
+"""
+A few seeds of the simulation; C{python -m tests.proofs simulation} has 10,000.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.proofs.simulated import simulate
+from twisted_rpc.client.calls import Call
+from twisted_rpc.client.link import Link
+from twisted_rpc.delivery import deduplicate
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.records import Record
+from twisted_rpc.delivery.table import Verdict, judge_session
+from twisted_rpc.testing.simulation import Violation, for_each_seed
+
+#: Seeds that each run of the tests simulates.
+SEEDS = 40
+
+#: Seeds within which a mutant is found.
+ENOUGH = 60
+
+
+class SimulatedTests(SynchronousTestCase):
+    """
+    I1 to I18, over everything that may happen.
+    """
+
+    def test_invariants(self) -> None:
+        """
+        They hold.
+        """
+        for_each_seed(simulate, SEEDS)
+
+    def test_same_seed_same_trace(self) -> None:
+        """
+        Each seed makes the same events again.
+        """
+        for seed in range(0, 60, 12):
+            one, again = simulate(seed), simulate(seed)
+            self.assertEqual(one.trace.digest, again.trace.digest, seed)
+
+
+class MutantTests(SynchronousTestCase):
+    """
+    Faults in the real code are seen.
+    """
+
+    def finds(self, *invariants: str) -> None:
+        """One of the invariants is found broken before long."""
+        for seed in range(ENOUGH):
+            try:
+                simulate(seed)
+            except Violation as violation:
+                found = str(violation).split(": ")[1]
+                self.assertIn(found, invariants, str(violation)[:200])
+                return
+        self.fail(f"no violation in {ENOUGH} seeds")
+
+    def mistake(self, old: Verdict, new: Verdict) -> None:
+        """One verdict for another."""
+
+        def mistaken(**known: Any) -> Verdict:
+            verdict = judge_session(**known)
+            return new if verdict is old else verdict
+
+        self.patch(deduplicate, "judge_session", mistaken)
+
+    def test_no_join(self) -> None:
+        """
+        A duplicate runs beside the first.
+        """
+        self.mistake(Verdict.JOIN, Verdict.RUN)
+        self.finds("I1", "I3")
+
+    def test_no_replay(self) -> None:
+        """
+        A duplicate runs after the first.
+        """
+        self.mistake(Verdict.REPLAY, Verdict.RUN)
+        self.finds("I1", "I3")
+
+    def test_no_floor(self) -> None:
+        """
+        What was acknowledged runs again.
+        """
+        self.mistake(Verdict.STALE, Verdict.RUN)
+        self.finds("I1", "I7")
+
+    def test_no_fingerprint(self) -> None:
+        """
+        Other parameters get the answer of an id.
+        """
+        self.patch(Record, "same", lambda *_: True)
+        self.finds("I4")
+
+    def test_sessions_of_everybody(self) -> None:
+        """
+        A session may be resumed by whoever knows it.
+        """
+        attach = MemoryStore.attach
+
+        def any_principal(store: MemoryStore, principal: str, wanted: Any) -> Any:
+            session = store.sessions.get(wanted)
+            return attach(store, session.principal if session else principal, wanted)
+
+        self.patch(MemoryStore, "attach", any_principal)
+        self.finds("I4", "I5")
+
+    def test_floor_that_starts_at_nothing(self) -> None:
+        """
+        A restarted store runs what is older than itself.
+        """
+        self.patch(MemoryStore, "start", lambda *_: None)
+        self.finds("I1", "I3")
+
+    def test_second_id(self) -> None:
+        """
+        The client makes a call anew that may have run.
+        """
+        self.patch(Call, "repeatable", True)
+        self.finds("I1", "I14")
+
+    def test_early_ack(self) -> None:
+        """
+        The client acknowledges what it may still send again.
+        """
+        refresh = Link._refresh
+
+        def early(link: Link) -> None:
+            refresh(link)
+            link._ack = link._next_seq
+
+        self.patch(Link, "_refresh", early)
+        self.finds("I16")
