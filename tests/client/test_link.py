@@ -964,7 +964,7 @@ class RetiredTests(ScriptedCase):
         self.ended(outcome, 7)
         self.advance(3)
         self.told(old, "DEADLINE_EXCEEDED", "unknown")
-        self.assertEqual(self.client.pool.retired, set())
+        self.assertEqual(self.client.pool.retired, {})
 
     def test_refused_for_good(self) -> None:
         """
@@ -981,7 +981,7 @@ class RetiredTests(ScriptedCase):
         connection.reply(connection.calls[0], 5)
         self.advance(1)
         self.ended(old, 5)
-        self.assertEqual(self.client.pool.retired, set())
+        self.assertEqual(self.client.pool.retired, {})
         self.assertTrue(connection.lost)
 
     def test_its_last_call_goes_elsewhere(self) -> None:
@@ -996,7 +996,7 @@ class RetiredTests(ScriptedCase):
         connection.drop()
         self.advance(1)
         self.ended(old, 7)
-        self.assertEqual(self.client.pool.retired, set())
+        self.assertEqual(self.client.pool.retired, {})
         self.client.close()
         self.advance(2)
         self.quiet()
@@ -1006,13 +1006,13 @@ class RetiredTests(ScriptedCase):
         Or when there is no time left for it after a reconnection.
         """
         connection, old = self.retired(timeout=10.0)
-        for call in self.client.pool.retired.copy().pop().pending.values():
+        for call in self.client.pool.retired.copy().popitem()[0].pending.values():
             call.target.median = 4.0
         self.advance(7)
         connection.drop()
         self.advance(1)
         self.told(old, "OUTCOME_UNKNOWN", "unknown")
-        self.assertEqual(self.client.pool.retired, set())
+        self.assertEqual(self.client.pool.retired, {})
 
 
 class PermanentTests(ScriptedCase):

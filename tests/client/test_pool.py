@@ -245,7 +245,7 @@ class PlainPoolTests(ScriptedCase):
         self.ended(second, 9)
         self.assertTrue(two.lost)
         self.assertEqual(len(self.client.pool.links), 1)
-        self.assertEqual(self.client.pool.retired, set())
+        self.assertEqual(self.client.pool.retired, {})
 
     def test_closed_before_a_repetition(self) -> None:
         """
