@@ -182,10 +182,17 @@ def whole(pattern: str) -> str:
     msgspec searches, and C{$} matches before a final newline.  Global flags
     must stay in front.
     """
-    found = _FLAGS.match(pattern)
-    flags, rest = (found[0], pattern[found.end() :]) if found else ("", pattern)
+    flags, rest = split_flags(pattern)
     end = "\n" if "x" in flags else ""
     return rf"{flags}\A(?:{rest}{end})\Z"
+
+
+def split_flags(pattern: str) -> tuple[str, str]:
+    """
+    @return: the global flags of a pattern, and the rest.
+    """
+    found = _FLAGS.match(pattern)
+    return (found[0], pattern[found.end() :]) if found else ("", pattern)
 
 
 def _constrained(type_: Any, meta: dict[str, Any]) -> Any:

@@ -9,9 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
+from twisted_rpc.generation.json_schema import json_schema
+from twisted_rpc.generation.markdown import markdown
+from twisted_rpc.generation.openapi import openapi
 from twisted_rpc.generation.python.module import (
     module_name,
     python_module,
@@ -44,9 +47,16 @@ def _from(target: str, path: str) -> str:
     return Path(os.path.relpath(os.path.realpath(path), folder)).as_posix()
 
 
+def _named(suffix: str) -> Callable[[str], str]:
+    return lambda path: f"{PurePath(path).stem}.{suffix}"
+
+
 #: What can be made, and how the file is called that it goes to.
 _KINDS: Final[dict[str, tuple[Write, Callable[[str], str]]]] = {
     "python": (_python, lambda path: f"{module_name(path)}.py"),
+    "json-schema": (lambda file, *_: json_schema(file), _named("schema.json")),
+    "openapi": (lambda file, *_: openapi(file), _named("openapi.json")),
+    "markdown": (lambda file, *_: markdown(file), _named("md")),
 }
 
 
@@ -56,7 +66,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=list(_KINDS),
         default="python",
-        help="what to make (default: python, a module for editors and type checkers)",
+        help="python: a module for editors and type checkers (default); json-schema: "
+        "of types, parameters and results; openapi: of the services over HTTP; "
+        "markdown: reference pages",
     )
     parser.add_argument(
         "-o",
@@ -133,7 +145,7 @@ def _current(target: str) -> str | None:
 
 GENERATE: Final = Subcommand(
     name="generate",
-    summary="make a typed Python module of an IDL file",
+    summary="make a typed Python module, schemas or reference pages of IDL files",
     add_arguments=_add_arguments,
     run=generate,
     details="""\
@@ -141,10 +153,13 @@ The module declares structs, enums, exceptions, constants, and for each service 
 the interface IS, SClient, whose methods return Deferreds, SServer for
 implementations, and S itself, which types client.proxy(S) and
 registry.register(S, it).  At run time it loads the IDL file, so nothing gets old
-but what editors and type checkers see: --check tells.""",
+but what editors and type checkers see: --check tells.
+
+The files are called bank_idl.py, bank.schema.json, bank.openapi.json and bank.md.""",
     examples="""\
   twisted-rpc generate bank.idl
   twisted-rpc generate --check bank.idl
   twisted-rpc generate -o app/ idl/*.idl
+  twisted-rpc generate --to openapi -o - bank.idl
 """,
 )
