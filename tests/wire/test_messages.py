@@ -106,13 +106,18 @@ class WriteTests(SynchronousTestCase):
         self, service: str, method: str, timeout: int, ack: int
     ) -> None:
         """
-        So it is with the template of ordinary calls, whatever the names.
+        So it is with the parts of ordinary calls, whatever the names, and from
+        call to call.
         """
-        template = CallTemplate(service, method).extended
-        frame = template % (b"s:1", b"[]", b"1.5", timeout, ack)
-        read = msgspec.json.decode(frame, type=CallMessage)
-        self.assertEqual((read.service, read.method), (service, method))
-        self.assertEqual((read.ext.timeout, read.ext.ack), (timeout, ack))
+        template = CallTemplate(service, method, timeout)
+        for stamp, each in ((b"1.5", ack), (b"1.5", 7), (b"2.5", 7)):
+            size, parts = template.first(b"s:1", b"[]", stamp, each)
+            frame = b"".join(parts)
+            self.assertEqual(len(frame), size)
+            read = msgspec.json.decode(frame, type=CallMessage)
+            self.assertEqual((read.service, read.method), (service, method))
+            self.assertEqual(read.timestamp, float(stamp))
+            self.assertEqual((read.ext.timeout, read.ext.ack), (timeout, each))
 
     @settings(deadline=None, max_examples=50)
     @given(IDS, st.lists(st.integers() | NAMES), st.booleans())

@@ -247,21 +247,16 @@ class RequestTests(SynchronousTestCase):
 
     def test_write_ordinary(self) -> None:
         """
-        The template that nearly all calls are written with gives the same.
+        The parts that nearly all calls are written with give the same.
         """
         message = {
             **VECTORS["call"]["msg"],
             "ext": {"timeout": 29990, "ack": 1},
         }
-        template = CallTemplate(message["service"], message["method"])
-        written = template.extended % (
-            message["request_id"].encode(),
-            b"[5,3]",
-            stamp(message),
-            29990,
-            1,
-        )
-        self.assertEqual(json.loads(written), message)
+        template = CallTemplate(message["service"], message["method"], 29990)
+        request_id = message["request_id"].encode()
+        _, parts = template.first(request_id, b"[5,3]", stamp(message), 1)
+        self.assertEqual(json.loads(b"".join(parts)), message)
 
     def test_write_controls(self) -> None:
         """

@@ -235,45 +235,44 @@ class Link:
         if protocol is None:
             return False
         target = call.target
+        template = target.template
         self._next_seq = seq + 1
-        request_id = f"{self._prefix}{seq}"
-        call.id = request_id
+        request_id = call.id = f"{self._prefix}{seq}"
         call.seq = seq
         call.attempts += 1
-        if not call.stamp:
-            call.stamp = protocol.stamp
+        stamp = call.stamp
+        if not stamp:
+            stamp = call.stamp = protocol.turn_stamp or protocol.stamp
+        parts: tuple[bytes, ...]
         if (
-            call.metadata is None
-            and call.attempts == 1
+            call.attempts == 1
+            and call.metadata is None
             and not call.tick
             and not target.oneway
         ):
-            body = target.extended % (
-                request_id.encode(),
-                call.params,
-                call.stamp,
-                target.timeout_ms,
-                self._ack,
+            size, parts = template.first(
+                request_id.encode(), call.params, stamp, self._ack
             )
         else:
-            body = target.template.write(
+            body = template.write(
                 request_id,
                 call.params,
-                call.stamp,
+                stamp,
                 call.ext(self.pool.seconds(), self._ack),
             )
-        if len(body) > self.max_frame:
-            self.refuse_size(call, protocol, len(body))
+            size, parts = len(body), (body,)
+        if size > self.max_frame:
+            self.refuse_size(call, protocol, size)
             return True
         if target.oneway:
-            protocol.send_frame(body)
+            protocol.send_parts(size, parts)
             call.done = True
             call.deferred.callback(None)
             return True
         call.link = self
         call.flying = protocol
         self.pending[request_id] = call
-        protocol.send_frame(body)
+        protocol.send_parts(size, parts)
         return True
 
     def refuse_size(self, call: Call, protocol: ClientProtocol, size: int) -> None:

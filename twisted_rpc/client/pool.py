@@ -128,11 +128,12 @@ class Pool:
         """
         if self.pid is not _forks[0]:
             self._after_fork()
+        seconds = self.seconds
         call = Call(
             self,
             target,
             params,
-            self.seconds() + target.timeout if deadline is None else deadline,
+            seconds() + target.timeout if deadline is None else deadline,
             target.metadata if metadata is None else metadata,
         )
         if raw:

@@ -35,12 +35,26 @@ class ClientProtocol(FrameProtocol):
     @ivar pending: the calls of the link, by id.
     @ivar going_away: the server has sent C{$goaway}.
     @ivar strays: replies that nobody waited for.
+    @ivar turn_stamp: L{stamp}, once something was written in this turn.
     """
 
     _log = Logger(namespace="twisted_rpc.client")
 
-    peer: str = ""
-    strays: int = 0
+    __slots__ = (
+        "_controls",
+        "_last_ping",
+        "_ping",
+        "_receive",
+        "_timer",
+        "_wall",
+        "connection",
+        "going_away",
+        "link",
+        "peer",
+        "pending",
+        "strays",
+        "turn_stamp",
+    )
 
     def __init__(self, link: Link) -> None:
         pool = link.pool
@@ -51,7 +65,9 @@ class ClientProtocol(FrameProtocol):
         self.going_away = False
         self._receive = self.connection.receive
         self._wall = pool.wall
-        self._stamp: bytes | None = None
+        self.peer = ""
+        self.strays = 0
+        self.turn_stamp = b""
         self._controls: dict[str, Deferred[Any]] = {}
         self._timer: Any = None
         self._last_ping = 0.0
@@ -70,19 +86,20 @@ class ClientProtocol(FrameProtocol):
         """
         The time of this turn, as it is written into requests.
         """
-        stamp = self._stamp
-        if stamp is None:
+        stamp = self.turn_stamp
+        if not stamp:
             stamp = write_stamp(self._wall())
             if self._turn:
-                self._stamp = stamp
+                self.turn_stamp = stamp
         return stamp
 
     def stringReceived(self, frame: bytes) -> None:
         """
         Take one frame: nearly always the answer to a call.
         """
+        receive = self._receive
         try:
-            message = self._receive(frame)
+            message = receive(frame)
         except ProtocolError as error:
             self._broken(str(error))
             return
@@ -110,7 +127,7 @@ class ClientProtocol(FrameProtocol):
         """
         The next turn has a time of its own.
         """
-        self._stamp = None
+        self.turn_stamp = b""
 
     def _reply(self, message: ReplyMessage) -> None:
         """

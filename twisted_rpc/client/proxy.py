@@ -172,7 +172,8 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
             params = encode(args)
         except InvalidValue as error:
             return fail(RPCError(Code.INVALID_ARGUMENT, str(error), executed="no"))
-        return self._rpc_ask(self._rpc_targets[name], params)
+        ask = self._rpc_ask
+        return ask(self._rpc_targets[name], params)
 
     if schema.deprecated is not None:
         method = _deprecated(method, schema)

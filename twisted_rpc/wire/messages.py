@@ -244,24 +244,57 @@ def write_stamp(seconds: float) -> bytes:
     return _encode(seconds)
 
 
+_REQUEST_ID: Final = b'{"request_id":"'
+
+
 class CallTemplate:
     """
     The frame of a method's requests, but for what differs from call to call.
-
-    C{extended % (id, params, stamp, timeout in ms, ack)} is the first attempt
-    of a call without metadata; everything else goes through L{write}.
     """
 
-    __slots__ = ("_method", "_service", "extended")
+    __slots__ = (
+        "_ack",
+        "_method",
+        "_middle",
+        "_service",
+        "_size",
+        "_stamp",
+        "_tail",
+        "_timeout",
+    )
 
-    def __init__(self, service: str, method: str) -> None:
+    def __init__(self, service: str, method: str, timeout: int = 0) -> None:
+        """
+        @param timeout: milliseconds that a first attempt has.
+        """
         self._service = write_text(service)
         self._method = write_text(method)
-        self.extended: bytes = (
-            b'{"request_id":"%%b","method":%b,"params":%%b,"timestamp":%%b,"service":%b,'
-            b'"ext":{"timeout":%%d,"ack":%%d}}'
-            % (self._method.replace(b"%", b"%%"), self._service.replace(b"%", b"%%"))
-        )
+        self._timeout = timeout
+        self._stamp = self._tail = b""
+        self._ack = 0
+        self._middle: bytes = b'","method":%b,"params":' % self._method
+        self._size = len(_REQUEST_ID) + len(self._middle)
+
+    def first(
+        self, request_id: bytes, params: bytes, stamp: bytes, ack: int
+    ) -> tuple[int, tuple[bytes, ...]]:
+        """
+        The first attempt of a call without metadata, on an extended connection.
+
+        @param request_id: it needs no escaping.
+
+        @return: the size of the frame, and the parts it is joined of.
+        """
+        if stamp is not self._stamp or ack != self._ack:
+            # The same in most calls of a turn.
+            self._stamp, self._ack = stamp, ack
+            self._tail = (
+                b',"timestamp":%b,"service":%b,"ext":{"timeout":%d,"ack":%d}}'
+                % (stamp, self._service, self._timeout, ack)
+            )
+        tail = self._tail
+        size = self._size + len(request_id) + len(params) + len(tail)
+        return size, (_REQUEST_ID, request_id, self._middle, params, tail)
 
     def write(
         self,
