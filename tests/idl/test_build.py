@@ -171,6 +171,22 @@ class ClassTests(SynchronousTestCase):
         self.assertEqual(str(value.c), "1.50")
         self.assertIsInstance(value.b, bytes)
 
+    def test_defaults_of_exceptions(self) -> None:
+        """
+        An exception with a list of structs leaves the structs as they are.
+        """
+        schema = load_idl_text(
+            "struct Centre { int x; } struct Circle { Centre centre; }"
+            " exception Broke { list<Circle> many = []; }"
+            " service S { Circle f(Circle circle) throws Broke; }"
+        )
+        circle = schema.Circle(centre=schema.Centre(x=1))
+        method = schema.S.by_name["f"]
+        self.assertEqual(
+            method.decode_params(method.encode_params((circle,))), (circle,)
+        )
+        self.assertEqual(schema.Broke().many, [])
+
     def test_sensitive_members_are_not_shown(self) -> None:
         """The repr of a struct hides what is sensitive, in its heirs too."""
         schema = load_idl_text(

@@ -15,7 +15,7 @@ from zope.interface import classImplements
 
 from twisted_rpc.client.calls import Target
 from twisted_rpc.client.retry import NO_RETRY, RetryPolicy
-from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.errors import Code, InvalidValue, RPCError, refusal
 from twisted_rpc.wire.server import legal_meta_name, meta_fault
 
 if TYPE_CHECKING:
@@ -165,6 +165,11 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
     bind = schema.bind
     encode = schema.encode_params
 
+    def refuse(_: Proxy, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        bind(args, kwargs)
+        text = f"{schema.full_name} streams, which this client cannot do yet"
+        return fail(refusal(Code.UNIMPLEMENTED, text))
+
     def method(self: Proxy, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         if kwargs or len(args) != count:
             args = bind(args, kwargs)
@@ -175,6 +180,8 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
         ask = self._rpc_ask
         return ask(self._rpc_targets[name], params)
 
+    if schema.streams_result or schema.streams_parameter:
+        method = refuse
     if schema.deprecated is not None:
         method = _deprecated(method, schema)
     method.__name__ = name

@@ -63,6 +63,8 @@ class Params:
         self._list_type = self._make_list_type(annotations)
         self._check = _checks(codecs, fields)
         self._reader = self._make_reader()
+        # A value of an enum that only a newer server knew may be sent back to it.
+        self._sent = self._make_reader(reply=True)
         self.decode: Callable[[bytes], Arguments] = self._reader.decoder(self._fault)
         self.decode_plain = self.decode
         if self.classic:
@@ -94,7 +96,7 @@ class Params:
             "Parameters", fields, array_like=True, forbid_unknown_fields=True, gc=False
         )
 
-    def _make_reader(self) -> Reader:
+    def _make_reader(self, *, reply: bool = False) -> Reader:
         is_struct = self.required < len(self._fields)
         check = self._check
 
@@ -107,7 +109,12 @@ class Params:
         # Straight to C where there is nothing to check.
         after = checked if check is not None else astuple if is_struct else None
         return Reader(
-            self._list_type, self.facts, self.guard, after=after, is_list=True
+            self._list_type,
+            self.facts,
+            self.guard,
+            after=after,
+            reply=reply,
+            is_list=True,
         )
 
     def _fault(self, raw: bytes, error: Exception) -> InvalidValue:
@@ -130,7 +137,7 @@ class Params:
         """
         The whole check of the sender: encode, decode as the peer will, compare.
         """
-        reader, explain = self._reader, self._encode_what_is_meant
+        reader, explain = self._sent, self._encode_what_is_meant
         swift, harmless, careful = reader.swift, reader.harmless, reader.careful
 
         def encode_carefully(args: Arguments) -> bytes:
@@ -161,7 +168,7 @@ class Params:
 
     def _written(self, meant: Arguments) -> bytes:
         raw = write(meant)
-        read = self._reader.careful(raw)
+        read = self._sent.careful(raw)
         for name, value, sent in zip(self.names, read, meant, strict=False):
             if value != sent:
                 raise InvalidValue(name, "the peer would read another value")

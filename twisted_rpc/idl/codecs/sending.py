@@ -10,6 +10,7 @@ a time that is equal only in another time zone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -208,9 +209,14 @@ def _any_key(name: Any, path: str) -> str:
 
 
 def _check_finite(value: float | Decimal, path: str) -> None:
-    if value != value or (isinstance(value, Decimal) and value.is_nan()):  # noqa: PLR0124
+    # Not by comparing, at which a signalling NaN raises.
+    if isinstance(value, Decimal):
+        is_nan, is_infinite = value.is_nan(), value.is_infinite()
+    else:
+        is_nan, is_infinite = math.isnan(value), math.isinf(value)
+    if is_nan:
         raise InvalidValue(path, "NaN cannot be sent")
-    if value in (float("inf"), float("-inf")):
+    if is_infinite:
         raise InvalidValue(path, "infinity cannot be sent")
 
 

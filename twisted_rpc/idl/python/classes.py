@@ -105,26 +105,26 @@ class StructBuilder:
         )
 
     def _field(self, member: Field) -> tuple[str, Any] | tuple[str, Any, Any]:
-        name = python_name(member.name)
-        annotation = (
-            Any
-            if _holds_struct(member.type)
-            else self._types.annotation(member.type, member.annotations)
-        )
+        name, annotation = python_name(member.name), self._annotation(member)
         if member.required:
             return name, annotation
-        return (
-            name,
-            annotation,
-            msgspec.field(default_factory=self._default(member, annotation)),
-        )
+        return name, annotation, msgspec.field(default_factory=self._default(member))
 
-    def _default(self, member: Field, annotation: Any) -> Callable[[], Any]:
+    def _annotation(self, member: Field) -> Any:
+        """
+        @return: the type, if all that it holds exists.  msgspec would remember
+            a struct as it is now.
+        """
+        if _holds_struct(member.type):
+            return Any
+        return self._types.annotation(member.type, member.annotations)
+
+    def _default(self, member: Field) -> Callable[[], Any]:
         """
         Default factories for all: a default may be changed by who receives it.
         """
         if not _holds_struct(member.type) or not member.default:
-            return default_factory(member.default, annotation)
+            return default_factory(member.default, self._annotation(member))
 
         def later() -> Any:
             # Only [null] and the like: a default holds no struct.
@@ -140,9 +140,7 @@ class StructBuilder:
             else self._types.exceptions[id(struct.base)]
         )
         defaults = {
-            exception_attribute(each): self._default(
-                each, self._types.annotation(each.type, each.annotations)
-            )
+            exception_attribute(each): self._default(each)
             for each in struct.fields
             if not each.required
         }
