@@ -10,7 +10,15 @@ from __future__ import annotations
 from twisted_rpc import errors, interfaces
 from twisted_rpc._version import __version__
 from twisted_rpc.call import Interceptor, Request, compose, current_call
-from twisted_rpc.client import BlockingClient, Client, RetryPolicy, with_options
+from twisted_rpc.client import (
+    AdaptiveThrottle,
+    BlockingClient,
+    CircuitBreaker,
+    Client,
+    RetryBudget,
+    RetryPolicy,
+    with_options,
+)
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.errors import Code, RPCError
@@ -19,7 +27,9 @@ from twisted_rpc.server import Registry, Server, implements, local, resolves, th
 from twisted_rpc.wire.limits import Limits
 
 __all__ = [
+    "AdaptiveThrottle",
     "BlockingClient",
+    "CircuitBreaker",
     "Client",
     "Code",
     "Interceptor",
@@ -28,6 +38,7 @@ __all__ = [
     "RPCError",
     "Registry",
     "Request",
+    "RetryBudget",
     "RetryPolicy",
     "SQLiteStore",
     "Server",

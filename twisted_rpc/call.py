@@ -196,6 +196,10 @@ _current: ContextVar[Request | None] = ContextVar(
 )
 
 
+#: The call this code runs for, or C{None}; every call of a client asks.
+calling: Callable[[], Request | None] = _current.get
+
+
 def current_call() -> Request:
     """
     The call this code runs for.

@@ -760,7 +760,7 @@ class CancelTests(ScriptedCase):
         connection.refuse(connection.calls[0], "CANCELLED", "unknown")
         self.pump()
         self.assertEqual(len(outcome.results), 1)
-        self.assertEqual(self.client.pool.strays, 1)
+        self.assertEqual(self.client.pool.counters.strays, 1)
 
     def test_c12_cancel_stops_retries(self) -> None:
         """
@@ -876,7 +876,7 @@ class DeadlineTests(ScriptedCase):
         connection.reply(connection.calls[0])
         self.pump()
         self.assertEqual(len(outcome.results), 1)
-        self.assertEqual(self.client.pool.strays, 1)
+        self.assertEqual(self.client.pool.counters.strays, 1)
 
     def test_a_call_that_waited_for_its_connection(self) -> None:
         """

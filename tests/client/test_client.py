@@ -157,6 +157,8 @@ class ArgumentTests(ScriptedCase):
         for options, word in (
             ({"wire": "http"}, "'auto', 'plain' or 'extended'"),
             ({"max_connections": 0}, "max_connections"),
+            ({"max_waiting": 0}, "max_waiting"),
+            ({"max_waiting_bytes": 0}, "max_waiting_bytes"),
             ({"auth": {"token": "x"}}, "'scheme' and 'token'"),
             ({"auth": {"scheme": "bearer", "token": "x"}, "wire": "plain"}, "no auth"),
             ({"ping": -1}, "ping"),

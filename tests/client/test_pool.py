@@ -76,6 +76,17 @@ class WaitingTests(ScriptedCase):
         small = self.watch(self.shop.buy(1))
         self.assertEqual([each.results for each in (*kept, small)], [[], [], []])
 
+    def test_other_bounds(self) -> None:
+        """
+        Both are arguments.
+        """
+        self.waiting(max_waiting=2, max_waiting_bytes=1000)
+        kept = self.watch(self.shop.name("x" * 500))
+        self.told(self.watch(self.shop.name("x" * 500)), "RESOURCE_EXHAUSTED", "no")
+        self.watch(self.shop.buy(1))
+        self.told(self.watch(self.shop.buy(1)), "RESOURCE_EXHAUSTED", "no")
+        self.assertEqual(kept.results, [])
+
     def test_c9_until_the_deadline(self) -> None:
         """
         A call that waits ends when its time is up, and makes room.

@@ -32,7 +32,7 @@ class StrayTests(ScriptedCase):
         connection.reply({"request_id": "$77"})
         self.pump()
         self.assertEqual(outcome.results, [])
-        self.assertEqual(self.client.pool.strays, 3)
+        self.assertEqual(self.client.pool.counters.strays, 3)
         connection.reply(connection.calls[0])
         self.pump()
         self.ended(outcome, 7)
@@ -47,7 +47,7 @@ class StrayTests(ScriptedCase):
         connection.reply(connection.calls[0], 2)
         self.pump()
         self.ended(outcome, 1)
-        self.assertEqual(self.client.pool.strays, 1)
+        self.assertEqual(self.client.pool.counters.strays, 1)
 
     def test_c12_doubled_errors(self) -> None:
         """
@@ -61,7 +61,7 @@ class StrayTests(ScriptedCase):
             )
         self.advance(0.5)
         self.assertEqual(len(connection.calls), 2)
-        self.assertEqual(self.client.pool.strays, 1)
+        self.assertEqual(self.client.pool.counters.strays, 1)
         connection.reply(connection.calls[1])
         self.pump()
         self.ended(outcome, 7)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -68,7 +69,10 @@ class BlockingClient:
                 "a BlockingClient cannot be used in the reactor's thread"
             )
         waiting = _Waiting(self._reactor)
-        self._reactor.callFromThread(waiting.start, function, args, kwargs)
+        # In the context of this thread, where it answers a call of a server.
+        self._reactor.callFromThread(
+            copy_context().run, waiting.start, function, args, kwargs
+        )
         return waiting.result()
 
     def reflect(self, service: str | None = None) -> Any:

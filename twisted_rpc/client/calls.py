@@ -6,13 +6,21 @@ A call of a client, until it ends.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_rpc.client.retry import MAX_ATTEMPTS, REPEATABLE, RESEND_FOR, final_error
+from twisted_rpc.call import Request
+from twisted_rpc.client.inheriting import passed_on
+from twisted_rpc.client.retry import (
+    MAX_ATTEMPTS,
+    REPEATABLE,
+    RESEND_FOR,
+    RETRIABLE,
+    final_error,
+)
 from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.wire.messages import CallTemplate, ReplyMessage
 
@@ -25,6 +33,8 @@ class Target:
     """
     A method as a proxy calls it: everything the calls have in common.
 
+    @ivar ask: makes a call of it, given it and the text of the arguments; fires
+        with the result.
     @ivar schema: the method in the IDL.
     @ivar timeout: seconds, over all attempts.
     @ivar policy: provides L{IRetryPolicy<twisted_rpc.interfaces.IRetryPolicy>}.
@@ -34,6 +44,7 @@ class Target:
     """
 
     __slots__ = (
+        "ask",
         "decode",
         "delivery",
         "median",
@@ -56,6 +67,7 @@ class Target:
         metadata: Mapping[str, str] | None,
         wait_for_ready: bool,
     ) -> None:
+        self.ask: Callable[[Target, bytes], Deferred[Any]]
         self.schema = schema
         self.service: str = schema.service
         self.wire_name: str = schema.wire_name
@@ -84,6 +96,21 @@ class Target:
             self.median = median + step if seconds > median else max(0.0, median - step)
 
 
+class Outgoing(Request):
+    """
+    A call on its way through the interceptors of a client.
+
+    @ivar nested: a server makes it for the call that it answers.
+    """
+
+    nested: bool = False
+
+
+#: The C{tick} of a call that has never waited, and whose time left is not that of
+#: its target.
+EXACT = -1
+
+
 class Call:
     """
     One call; it ends exactly once.
@@ -101,6 +128,9 @@ class Call:
     @ivar flying: the connection the last attempt was written to, while it has
         no answer.
     @ivar link: where it is pending.
+    @ivar nested: a server makes it for the call that it answers.
+    @ivar tick: where it stands among the deadlines of those that wait, or did;
+        0: its time is that of the target, and began as it was written.
     @ivar forsaken: the session of its id has ended; it can only be answered on
         the connection it flies on, which had that session.
     """
@@ -115,6 +145,7 @@ class Call:
     last: RPCError | None = None
     flying: Any = None
     link: Link | None = None
+    nested: bool = False
     done: bool = False
     opaque: str = ""
 
@@ -138,6 +169,15 @@ class Call:
         self.raw = False
         self.retry: Any = None
         self.deferred: Deferred[Any] = Deferred(self._cancelled)
+
+    def inherit(self, outer: Request) -> None:
+        """
+        It is made for a call that a server answers: it has no more time than
+        that (C3), and carries its trace.
+        """
+        self.nested = True
+        self.deadline = min(self.deadline, self.pool.seconds() + outer.time_left)
+        self.metadata = passed_on(outer.metadata, self.metadata, self.pool.limits)
 
     # -- ends ---------------------------------------------------------------------------
 
@@ -169,9 +209,13 @@ class Call:
         if self.done:
             return
         self._stop()
+        self.pool.counters.errors[error.code.value] += 1
         if self.ambiguous and error.executed == "no":
             # The last attempt did not run; one before it may have (D8).
             error.executed = "unknown"
+        if self.nested and self.attempts > 1 and error.code in RETRIABLE:
+            # Who gets it from this server is not to try what was tried (C8).
+            error.retry_after = -1.0
         self.deferred.errback(Failure(error))
 
     def gave_up(self, *, late: bool = False) -> None:

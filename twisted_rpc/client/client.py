@@ -8,26 +8,33 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, overload
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.logger import Logger
 
-from twisted_rpc.call import Answer, Interceptor, Request, compose
-from twisted_rpc.client.calls import Target
+from twisted_rpc.call import Interceptor, Responder, calling, compose
+from twisted_rpc.client.calls import Outgoing, Target
+from twisted_rpc.client.counters import Counters
+from twisted_rpc.client.inheriting import passed_on
+from twisted_rpc.client.interceptors.breaking import CircuitBreaker, Circuits
+from twisted_rpc.client.interceptors.caching import ResponseCache
+from twisted_rpc.client.interceptors.chain import interceptors_of
+from twisted_rpc.client.interceptors.throttling import AdaptiveThrottle, Throttling
 from twisted_rpc.client.pool import Pool
 from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
+from twisted_rpc.client.waiting import MAX_WAITING, MAX_WAITING_BYTES
 from twisted_rpc.endpoints import client_endpoint
 from twisted_rpc.errors import Code, InvalidValue, RPCError
-from twisted_rpc.idl import MethodSchema, service_schema
 from twisted_rpc.idl import Service as TypedService
+from twisted_rpc.idl import service_schema
 from twisted_rpc.idl.python.service import ClientT
 from twisted_rpc.wire.client import Wire
-from twisted_rpc.wire.limits import Limits
+from twisted_rpc.wire.limits import MIB, Limits
 
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_RETRY = RetryPolicy()
@@ -38,8 +45,6 @@ class Client(Service):
     Calls a server, on one connection that is made at the first call and made
     again when it is lost.
     """
-
-    _log = Logger(namespace="twisted_rpc.client")
 
     #: What interceptors see of a client's requests.
     principal = ""
@@ -55,10 +60,17 @@ class Client(Service):
         metadata: Mapping[str, str] | None = None,
         wait_for_ready: bool = False,
         max_connections: int = 4,
+        max_waiting: int = MAX_WAITING,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
         limits: Limits = _DEFAULT_LIMITS,
         auth: Mapping[str, str] | None = None,
         auth_in_clear: bool = False,
         interceptors: Sequence[Interceptor] = (),
+        cache_bytes: int = 16 * MIB,
+        coalesce: bool = False,
+        hedge: bool = True,
+        circuit_breaker: CircuitBreaker | None = None,
+        throttle: AdaptiveThrottle | None = None,
         ping: float = 30.0,
         connect_timeout: float = 10.0,
         retry_budget: Any = None,
@@ -80,9 +92,19 @@ class Client(Service):
         @param wait_for_ready: calls wait for a connection until their deadline.
         @param max_connections: to a plain server, which takes one call at a time
             on each.
+        @param max_waiting: calls that may wait for a connection.
+        @param max_waiting_bytes: that their arguments may have together.
         @param auth: C{scheme} (C{"bearer"}) and C{token}.
         @param auth_in_clear: send C{auth} over connections that others can read.
         @param interceptors: the first is outermost.
+        @param cache_bytes: of answers of methods that the IDL marks C{@cache}; 0:
+            keep none.
+        @param coalesce: ask for C{@readonly} methods once where equal calls are
+            made at the same time; those that are C{@cache} are anyway.
+        @param hedge: make a second call of methods that the IDL marks C{@hedge}
+            where the first takes unusually long.
+        @param circuit_breaker: when to leave an address alone for a while.
+        @param throttle: fail calls here that the server would refuse.
         @param ping: seconds between two signs of life; 0: none.
         @param connect_timeout: seconds for one attempt to connect.
         @param retry_budget: provides
@@ -96,10 +118,17 @@ class Client(Service):
             raise ValueError(f"wire is {wire!r}: 'auto', 'plain' or 'extended'")
         if max_connections < 1:
             raise ValueError(f"max_connections is {max_connections}: 1 or more")
+        if max_waiting < 1 or max_waiting_bytes < 1:
+            raise ValueError(
+                f"max_waiting is {max_waiting}, max_waiting_bytes"
+                f" {max_waiting_bytes}: 1 or more"
+            )
         if auth is not None and set(auth) != {"scheme", "token"}:
             raise ValueError("auth has exactly the names 'scheme' and 'token'")
         if auth is not None and wire == "plain":
             raise ValueError("the plain profile has no auth: wire is 'plain'")
+        if cache_bytes < 0:
+            raise ValueError(f"cache_bytes is {cache_bytes}: bytes, or 0 for no cache")
         if not ping >= 0:
             raise ValueError(f"ping is {ping}: seconds, or 0 for none")
         if not connect_timeout > 0:
@@ -123,6 +152,14 @@ class Client(Service):
         self.peer = ", ".join(each for each in many if isinstance(each, str))
         self.options = Options(timeout, retry, metadata, wait_for_ready)
         self.seconds = reactor.seconds
+        counters = Counters()
+        self.cache = ResponseCache(cache_bytes, counters)
+        self.coalesce = coalesce
+        self.hedge = hedge
+        self.throttling = (
+            Throttling(throttle, counters, reactor.seconds) if throttle else None
+        )
+        self.interceptors = tuple(interceptors)
         self.pool = Pool(
             endpoints,
             clock=reactor,
@@ -130,19 +167,20 @@ class Client(Service):
             limits=limits,
             wire=wire,
             max_connections=max_connections,
+            max_waiting=max_waiting,
+            max_waiting_bytes=max_waiting_bytes,
             auth=auth,
             auth_in_clear=auth_in_clear,
             ping=ping,
             connect_timeout=connect_timeout,
             budget=retry_budget,
             chance=chance,
+            counters=counters,
         )
-        self._deprecated: set[str] = set()
-        self._responder = compose(*interceptors)(self._respond)
-        # Without interceptors nothing stands between a proxy and the pool.
-        self.ask: Callable[[Target, bytes], Deferred[Any]] = (
-            self._intercepted if interceptors else self.pool.start
+        self.circuits = (
+            Circuits(self.pool, circuit_breaker) if circuit_breaker else None
         )
+        self._ways: dict[Any, Callable[[Target, bytes], Deferred[Any]]] = {}
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -192,31 +230,40 @@ class Client(Service):
             self, service, Options(timeout, retry, metadata, wait_for_ready)
         )
 
-    def warn_deprecated(self, method: MethodSchema) -> None:
+    def way(self, schema: Any) -> Callable[..., Deferred[Any]]:
         """
-        A deprecated method is called: say so, once for each.
-        """
-        name = method.full_name
-        if name not in self._deprecated:
-            self._deprecated.add(name)
-            reason = method.deprecated and f": {method.deprecated}"
-            self._log.warn("{method} is deprecated{reason}", method=name, reason=reason)
+        How calls of a method are made; the same for all proxies, so that they
+        share what is kept and measured.
 
-    def _intercepted(self, target: Target, params: bytes) -> Deferred[Any]:
-        request = Request(target, params, "", self.seconds() + target.timeout, self)
+        @return: given a L{Target} and the text of the arguments, the result.
+        """
+        found = self._ways.get(schema)
+        if found is None:
+            found = self.pool.start
+            chain = interceptors_of(self, schema)
+            # Without interceptors nothing stands between a proxy and the pool.
+            if chain:
+                responder = compose(*chain)(self.pool.answer)
+                found = partial(self._intercepted, responder)
+            self._ways[schema] = found
+        return found
+
+    def _intercepted(
+        self, responder: Responder, target: Target, params: bytes
+    ) -> Deferred[Any]:
+        now = self.seconds()
+        request = Outgoing(target, params, "", now + target.timeout, self)
         request.metadata = dict(target.metadata or {})
         request.oneway = target.oneway
-        answer: Deferred[Any] = maybeDeferred(self._responder, request)
+        outer = calling()
+        if outer is not None:
+            request.nested = True
+            request.deadline = min(request.deadline, now + outer.time_left)
+            request.metadata = (
+                passed_on(outer.metadata, target.metadata, self.pool.limits) or {}
+            )
+        answer: Deferred[Any] = maybeDeferred(responder, request)
         return answer.addCallback(_decoded, target)
-
-    def _respond(self, request: Request) -> Answer:
-        return self.pool.start(
-            request.method,
-            request.params,
-            request.metadata,
-            deadline=request.deadline,
-            raw=True,
-        )
 
     # -- questions --------------------------------------------------------------------------
 
@@ -273,11 +320,19 @@ class Client(Service):
 
     def close(self) -> Deferred[None]:
         """
-        Close; calls that have not ended fail.
+        Close; calls that have not ended fail, and answers are kept no longer.
 
         @return: fires when the connections are closed.
         """
+        self.cache.clear()
         return self.pool.close()
+
+    def counters(self) -> dict[str, int]:
+        """
+        @return: what was done since the client was made: the figures of
+            L{Counters}, by name.
+        """
+        return self.pool.counters.figures(self.pool.sent)
 
     async def __aenter__(self) -> Self:
         return self

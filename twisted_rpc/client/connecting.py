@@ -65,6 +65,7 @@ class Connector:
 
     @ivar state: where the connection is.
     @ivar failing: the last attempt failed, at every address.
+    @ivar address: which of the endpoints is in use, or tried next.
     """
 
     _log = Logger(namespace="twisted_rpc.client")
@@ -78,7 +79,7 @@ class Connector:
         self._protocol: ClientProtocol | None = None
         self._attempt: Deferred[Any] | None = None
         self._timer: Any = None
-        self._address = 0
+        self.address = 0
         self._tried = 0
         self._since = 0.0
         self._short = 0
@@ -96,8 +97,7 @@ class Connector:
     def _try(self) -> None:
         self._stop_timer()
         self.state = State.CONNECTING
-        endpoints = self._pool.endpoints
-        endpoint = endpoints[self._address % len(endpoints)]
+        endpoint = self._pool.endpoints[self.address]
         self._timer = self._pool.clock.callLater(
             self._pool.connect_timeout, self._too_slow
         )
@@ -179,7 +179,8 @@ class Connector:
         one wait.
         """
         self._stop_timer()
-        self._address += 1
+        self._pool.counters.connect_failures += 1
+        self.next_address()
         self._tried += 1
         if self._tried < len(self._pool.endpoints) and not permanent:
             self._try()
@@ -189,6 +190,12 @@ class Connector:
         self._log.info("cannot connect: {reason}", reason=error.message)
         self._wait(max(self._backoff.failed(), error.retry_after or 0.0))
         self._link.unreachable(error, permanent=permanent)
+
+    def next_address(self) -> None:
+        """
+        The next attempt goes to the next endpoint.
+        """
+        self.address = (self.address + 1) % len(self._pool.endpoints)
 
     # -- the next one ---------------------------------------------------------------------
 
@@ -225,7 +232,7 @@ class Connector:
         The connection is left, for another address if there is one.
         """
         self._protocol = None
-        self._address += 1
+        self.next_address()
         pause = self._pause(0.0)
         if pause:
             self._wait(pause)

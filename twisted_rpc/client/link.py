@@ -74,6 +74,7 @@ class Link:
         A connection is made; nothing has been said.
         """
         self.pool.protocols[protocol] = None
+        self.pool.counters.connections += 1
         self.connector.connected(protocol)
 
     def welcomed(self, protocol: ClientProtocol, welcome: Welcome) -> None:
@@ -118,6 +119,7 @@ class Link:
         a connection that goes away may still be answered there, and what was
         told to wait waits.
         """
+        self.pool.counters.calls += self._next_seq - 1
         self.session = session
         self._prefix = f"{session}:"
         self._next_seq = self._told = self._seen = 1
@@ -153,8 +155,22 @@ class Link:
         """
         The server starts nothing new here: go on elsewhere (W28).
         """
+        self.pool.counters.goaways += 1
         if self._leave(protocol):
             self.connector.left()
+        self._let_go(protocol)
+
+    def go_elsewhere(self) -> None:
+        """
+        Start nothing new at this address, whatever the server says.
+        """
+        protocol = self.protocol
+        if protocol is None or self.plain:
+            self.connector.next_address()
+            return
+        protocol.going_away = True
+        self._leave(protocol)
+        self.connector.left()
         self._let_go(protocol)
 
     def _session_unknown(self, protocol: ClientProtocol) -> None:
@@ -307,6 +323,7 @@ class Link:
             self.refuse_size(call, protocol, len(body))
             return
         call.flying = protocol
+        self.pool.counters.resent += 1
         protocol.send_frame(body)
 
     def _refresh(self) -> None:
@@ -428,7 +445,7 @@ class Link:
         """
         A reply came that nobody waits for.
         """
-        self.pool.strays += 1
+        self.pool.counters.strays += 1
 
     def expire(self, now: float) -> None:
         """
@@ -443,6 +460,13 @@ class Link:
                 self._let_go(protocol)
         self.lane.expire(now)
         self.end_if_done()
+
+    @property
+    def sent(self) -> int:
+        """
+        How many calls of this session were sent, those to a plain server too.
+        """
+        return self._next_seq - 1 + self.lane.sent
 
     def ask(self, question: Any) -> bool:
         """

@@ -22,12 +22,14 @@ class PlainLane:
     answered; a pool has several lanes.
 
     @ivar call: the one that is waited for.
+    @ivar sent: how many were written for the first time.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._pool = link.pool
         self.call: Call | None = None
+        self.sent = 0
 
     @property
     def free(self) -> bool:
@@ -59,6 +61,10 @@ class PlainLane:
         if len(body) > self._link.max_frame:
             self._link.refuse_size(call, protocol, len(body))
             return
+        if call.attempts > 1:
+            self._pool.counters.resent += 1
+        else:
+            self.sent += 1
         call.link = self._link
         call.flying = protocol
         self.call = call

@@ -15,9 +15,11 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from twisted_rpc._version import __version__
+from twisted_rpc.call import Request, calling, without_call
 from twisted_rpc.client.agreement import Agreement
-from twisted_rpc.client.calls import Call, Target
+from twisted_rpc.client.calls import EXACT, Call, Outgoing, Target
 from twisted_rpc.client.connecting import State
+from twisted_rpc.client.counters import Counters
 from twisted_rpc.client.link import Link
 from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.client.questions import Question
@@ -55,7 +57,7 @@ class Pool:
     @ivar links: those that take calls; the first is the one in use, and with a
         plain server each has one call at a time.
     @ivar ping: seconds between two signs of life, as the client wishes; 0: none.
-    @ivar strays: replies that came and nobody waited for.
+    @ivar counters: what it does, in figures.
     """
 
     _log = Logger(namespace="twisted_rpc.client")
@@ -69,12 +71,15 @@ class Pool:
         limits: Limits,
         wire: Wire,
         max_connections: int,
+        max_waiting: int,
+        max_waiting_bytes: int,
         auth: Mapping[str, str] | None,
         auth_in_clear: bool,
         ping: float,
         connect_timeout: float,
         budget: Any = None,
         chance: Callable[[], float] = random.random,
+        counters: Counters,
     ) -> None:
         self.endpoints = endpoints
         self.clock = clock
@@ -85,10 +90,10 @@ class Pool:
         self.connect_timeout = connect_timeout
         self.budget = budget if budget is not None else RetryBudget()
         self.chance = chance
+        self.counters = counters
         self.agreement = Agreement(self)
-        self.strays = 0
         self.deadlines = Deadlines(clock)
-        self.queue = WaitingCalls(self.deadlines)
+        self.queue = WaitingCalls(self.deadlines, max_waiting, max_waiting_bytes)
         self.questions: set[Question] = set()
         self.links: list[Link] = []
         self.retired: dict[Link, None] = {}
@@ -110,18 +115,11 @@ class Pool:
         self,
         target: Target,
         params: bytes,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        deadline: float | None = None,
-        raw: bool = False,
     ) -> Deferred[Any]:
         """
         Make a call.
 
         @param params: the text of the array.
-        @param deadline: in the clock's seconds; C{None}: the target's timeout
-            from now.
-        @param raw: the result is wanted as the text it came in.
 
         @return: fires with the result, or fails with L{RPCError}; cancelling it
             stops retries and tells the server.
@@ -129,22 +127,17 @@ class Pool:
         if self.pid is not _forks[0]:
             self._after_fork()
         seconds = self.seconds
-        call = Call(
-            self,
-            target,
-            params,
-            seconds() + target.timeout if deadline is None else deadline,
-            target.metadata if metadata is None else metadata,
-        )
-        if raw:
-            call.raw = True
+        call = Call(self, target, params, seconds() + target.timeout, target.metadata)
+        outer = calling()
+        if outer is not None:
+            call.inherit(outer)
+            return self._begin(call)
         deferred = call.deferred
         link = self._link
         if (
             link is not None
             and len(link.pending) < link.room
             and not self.queue
-            and deadline is None
             and link.write(call)
         ):
             if self._timer is None:
@@ -153,13 +146,49 @@ class Pool:
         self._later(call)
         return deferred
 
+    def answer(self, request: Request) -> Deferred[Any]:
+        """
+        The innermost responder of a client: make the call that C{request} is.
+
+        @return: fires with the text of the result.
+        """
+        if self.pid is not _forks[0]:
+            self._after_fork()
+        call = Call(
+            self, request.method, request.params, request.deadline, request.metadata
+        )
+        call.raw = True
+        call.nested = isinstance(request, Outgoing) and request.nested
+        return self._begin(call)
+
+    def _begin(self, call: Call) -> Deferred[Any]:
+        """
+        Make a call that has not all the time of its target.
+        """
+        call.tick = EXACT
+        link = self._link
+        if (
+            link is not None
+            and len(link.pending) < link.room
+            and not self.queue
+            and call.deadline > self.seconds()
+            and link.write(call)
+        ):
+            if self._timer is None:
+                self._timer = self.clock.callLater(TICK, self._tick)
+        else:
+            # Calls of others may end meanwhile.
+            without_call(self._later, call)
+        return call.deferred
+
     def _later(self, call: Call) -> None:
         """
         It cannot be written at once.
         """
         refusal = self._refusal(wait_for_ready=call.target.wait_for_ready)
-        if refusal is None and not self._connected:
+        if refusal is None and not self.connected:
             refusal = self.queue.refusal(len(call.params))
+            self.counters.queue_refusals += refusal is not None
         if refusal is not None:
             call.failed(refusal)
             return
@@ -262,7 +291,9 @@ class Pool:
 
         @return: whether there is budget for one (C7).
         """
-        return bool(self.budget.failure()) and not self.closing
+        worth: bool = self.budget.failure()
+        self.counters.retries_refused += not worth
+        return worth and not self.closing
 
     def in_time(self, call: Call, delay: float = 0.0) -> bool:
         """
@@ -278,8 +309,33 @@ class Pool:
         return any(not link.connector.failing for link in self.links)
 
     @property
-    def _connected(self) -> bool:
+    def connected(self) -> bool:
+        """
+        Whether there is a connection that takes calls.
+        """
         return any(link.protocol is not None for link in self.links)
+
+    @property
+    def address(self) -> int:
+        """
+        Which of the endpoints is in use, or will be tried next.
+        """
+        return self._link.connector.address if self._link is not None else 0
+
+    def go_elsewhere(self) -> None:
+        """
+        Go on with the next endpoint; what is open stays where it is.
+        """
+        if self._link is None:
+            self._link = self._new_link()
+        self._link.go_elsewhere()
+
+    @property
+    def sent(self) -> int:
+        """
+        How many calls the links of the moment have sent.
+        """
+        return sum(link.sent for link in (*self.links, *self.retired))
 
     def needs(self, link: Link) -> bool:
         """
@@ -357,6 +413,7 @@ class Pool:
         if link in self.links:
             self.links.remove(link)
         self.retired.pop(link, None)
+        self.counters.calls += link.sent
         if self._link is link:
             self._link = self.links[0] if self.links else None
         if self.queue:

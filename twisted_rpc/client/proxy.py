@@ -78,7 +78,6 @@ class Proxy:
         self._rpc_client = client
         self._rpc_service = service
         self._rpc_options = options
-        self._rpc_ask = client.ask
         self._rpc_targets = {
             name: target(client, schema, options)
             for name, schema in service.by_name.items()
@@ -109,7 +108,9 @@ def target(client: Client, schema: Any, options: Options) -> Target:
     wait = options.wait_for_ready
     if wait is None:
         wait = bool(defaults.wait_for_ready)
-    return Target(schema, timeout, retry, metadata, wait)
+    made = Target(schema, timeout, retry, metadata, wait)
+    made.ask = client.way(schema)
+    return made
 
 
 def _idl_policy(schema: Any, default: Any) -> RetryPolicy | None:
@@ -177,13 +178,12 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
             params = encode(args)
         except InvalidValue as error:
             return fail(RPCError(Code.INVALID_ARGUMENT, str(error), executed="no"))
-        ask = self._rpc_ask
-        return ask(self._rpc_targets[name], params)
+        target = self._rpc_targets[name]
+        ask = target.ask
+        return ask(target, params)
 
     if schema.streams_result or schema.streams_parameter:
         method = refuse
-    if schema.deprecated is not None:
-        method = _deprecated(method, schema)
     method.__name__ = name
     method.__qualname__ = f"{schema.service}.{name}"
     method.__doc__ = schema.model.doc
@@ -201,20 +201,6 @@ def _method(name: str, schema: Any) -> Callable[..., Deferred[Any]]:
         ]
     )
     return method
-
-
-def _deprecated(
-    method: Callable[..., Deferred[Any]], schema: Any
-) -> Callable[..., Deferred[Any]]:
-    """
-    The same, said to be deprecated when it is called for the first time.
-    """
-
-    def deprecated(self: Proxy, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        self._rpc_client.warn_deprecated(schema)
-        return method(self, *args, **kwargs)
-
-    return deprecated
 
 
 def make_proxy(client: Client, service: Any, options: Options) -> Proxy:

@@ -74,6 +74,7 @@ class Retrying:
         call.anew = True
         worth = self._pool.worth_another()
         if worth and call.delay(unanswered()) is not None and self._pool.in_time(call):
+            self._pool.counters.made_anew += 1
             self._pool.requeue(call)
         else:
             call.failed(error)
@@ -148,6 +149,7 @@ class Retrying:
             and call.delay(unanswered()) is not None
         ):
             call.anew = True
+            self._pool.counters.made_anew += 1
             self._pool.requeue(call)
         else:
             call.gave_up()

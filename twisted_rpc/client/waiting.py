@@ -5,7 +5,7 @@ The calls that no connection has taken yet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.errors import Code, RPCError
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from twisted_rpc.client.calls import Call
 
 #: Calls, and bytes of their arguments, that wait for a connection (C9).
-MAX_WAITING = 1_000
-MAX_WAITING_BYTES = 8 * MIB
+MAX_WAITING: Final = 1_000
+MAX_WAITING_BYTES: Final = 8 * MIB
 
 
 class WaitingCalls(dict["Call", None]):
@@ -28,9 +28,15 @@ class WaitingCalls(dict["Call", None]):
     @ivar size: bytes of their arguments.
     """
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, calls: int, bytes: int) -> None:
+        """
+        @param calls: how many may wait for a connection.
+        @param bytes: how many their arguments may have together.
+        """
         super().__init__()
         self._deadlines = deadlines
+        self._calls = calls
+        self._bytes = bytes
         self.size = 0
 
     def add(self, call: Call) -> None:
@@ -62,7 +68,7 @@ class WaitingCalls(dict["Call", None]):
         @return: why a call with arguments of C{size} bytes cannot wait for a
             connection, or C{None}.
         """
-        if len(self) < MAX_WAITING and self.size + size <= MAX_WAITING_BYTES:
+        if len(self) < self._calls and self.size + size <= self._bytes:
             return None
         return RPCError(
             Code.RESOURCE_EXHAUSTED,

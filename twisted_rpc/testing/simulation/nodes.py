@@ -180,7 +180,8 @@ class Caller(Node):
             wall=self.wall,
             **options,
         )
-        self.client.ask = self._watched(self.client.ask)
+        pool = self.client.pool
+        pool.start = self._watched(pool.start)  # type: ignore[method-assign] - to see its calls
 
     def _watched(self, ask: Any) -> Any:
         def asked(target: Any, params: bytes) -> Deferred[Any]:
