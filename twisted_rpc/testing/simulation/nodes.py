@@ -181,7 +181,7 @@ class Caller(Node):
             **options,
         )
         pool = self.client.pool
-        pool.start = self._watched(pool.start)  # type: ignore[method-assign] - to see its calls
+        pool.start = self._watched(pool.start)  # type: ignore[method-assign]  # to see its calls
 
     def _watched(self, ask: Any) -> Any:
         def asked(target: Any, params: bytes) -> Deferred[Any]:
