@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -253,7 +254,37 @@ class NameTests(MeaningTestCase):
                 "@reserved(['a']) struct S { } struct T extends S { int a }": "1:56: 'a' is reserved - at 1:1",
                 "@reserved(['A']) enum E { A }": "1:27: 'A' is reserved - at 1:1",
                 "@reserved(['f']) service A { } service B extends A { int f() }": "1:58: 'f' is reserved - at 1:1",
+                "@reserved(['f']) service A { } service B extends A { } service C extends B { int f() }": "1:82: 'f' is reserved - at 1:1",
+                "@reserved(['a']) union U { S } struct S { }": "1:1: '@reserved' cannot stand on a union"
+                " - it may stand on a struct, an exception, an enum or a service",
             }
+        )
+
+    def test_on_the_wire(self) -> None:
+        """
+        C{@name} and C{@aliases} give names that messages and logs can carry; an
+        enum's value may be any text.
+        """
+        cannot = "cannot be a name on the wire"
+        control = f"{cannot} - it has a character that cannot be shown"
+        self.check(
+            {
+                "@name('') service A { }": f"1:7: '' {cannot}",
+                "struct S { @name('') int a }": f"1:18: '' {cannot}",
+                "@name('$rpc') service A { }": f"1:7: '$rpc' {cannot} - those with '$' are reserved",
+                "service A { @aliases(['$x']) int f() }": f"1:22: '$x' {cannot} - those with '$' are reserved",
+                "service A { @name('a.b') int f() }": "1:19: 'a.b' cannot be the name of a method - it has a dot",
+                "service A { @aliases(['ok', 'a.b']) int f() }": "1:22: 'a.b' cannot be the name of a method - it has a dot",
+                "@name('a\\nb') struct S { }": f"1:7: 'a\\nb' {control}",
+                "@aliases(['a\\u202eb']) service A { }": f"1:10: 'a\\u202eb' {control}",
+                f"@name('{'x' * 129}') exception X {{ }}": f"1:7: '{'x' * 37}...' {cannot} - it has more than 128 characters",
+            }
+        )
+        self.right(
+            "@name('shop.Bank') @aliases(['Old Bank', 'größe']) service A { @name('f g') int f() }",
+            "@name('$x') struct S { @name('a.b') int a; @name('$c') int c }",
+            f"@name('{'x' * 128}') service A {{ }}",
+            "enum E { A = '', @aliases(['\\n', '$']) B = 'a\\u0000b' }",
         )
 
     def test_namespace(self) -> None:
@@ -505,6 +536,34 @@ class ValueTests(MeaningTestCase):
         self.assertIn("at most 32 deep", faults_of(chain + "const any A3000 = 1")[0])
 
 
+class KeyTests(MeaningTestCase):
+    def test_defaults(self) -> None:
+        """
+        What no message may hold is no default: keys beyond 64 bits, and more
+        uuids than a set of them may have.
+        """
+        big = 2**63
+        uuids = ", ".join(f'"{UUID(int=number)}"' for number in range(1025))
+        pairs = ", ".join(f'"{UUID(int=number)}": 1' for number in range(1025))
+        many = "of more than 1024 uuids"
+        limits = f"from -{big} to {big - 1}"
+        self.check(
+            {
+                f"struct S {{ set<int> s = [{big}]; }}": f"1:26: {big} is out of range for int64 - {limits}",
+                f"struct S {{ list<map<int, int>> s = [{{1: {big}, {big}: 1}}]; }}": f"1:62: {big} is out of range for int64 - {limits}",
+                f"const set<int> S = [-{big + 1}]": f"1:21: -{big + 1} is out of range for int64 - {limits}",
+                f"struct S {{ set<uuid> s = [{uuids}]; }}": f"1:26: a set {many} - @length(max=1025) allows them",
+                f"service A {{ void f(map<uuid, int> m = {{{pairs}}}) }}": f"1:39: a map {many} - @length(max=1025) allows them",
+                f"struct S {{ list<set<uuid>> s = [[], [{uuids}]]; }}": f"1:32: a set {many}",
+                f"const set<uuid> S = [{uuids}]": f"1:21: a set {many}",
+            }
+        )
+        self.right(
+            f"struct S {{ @length(max=2000) set<uuid> s = [{uuids}]; }}",
+            f"const int N = {big}; struct S {{ set<int> s = [{big - 1}, -{big}]; }}",
+        )
+
+
 class ConstraintTests(MeaningTestCase):
     def test_faults(self) -> None:
         """
@@ -547,7 +606,7 @@ class AnnotationTests(MeaningTestCase):
         file = read_text(
             "const duration D = 2s const int N = 3 @a.b(1, 2s, x=1KiB) "
             "@rate_limit(N, per=1m) service A { @timeout(D) @readonly "
-            "@retry(max_attempts=N, on=['ABORTED'], initial=50ms) int f() }"
+            "@retry(max_attempts=N, on=['UNAVAILABLE'], initial=50ms) int f() }"
         )
         service = file.services["A"]
         self.assertEqual(service.annotations["a.b"].args, {"0": 1, "1": 2.0, "x": 1024})
@@ -558,7 +617,7 @@ class AnnotationTests(MeaningTestCase):
         self.assertEqual(method.timeout, 2.0)
         self.assertEqual(
             method.annotations["retry"].args,
-            {"max_attempts": 3, "on": ["ABORTED"], "initial": 0.05},
+            {"max_attempts": 3, "on": ["UNAVAILABLE"], "initial": 0.05},
         )
 
     def test_faults(self) -> None:
@@ -589,6 +648,12 @@ class AnnotationTests(MeaningTestCase):
                 "service A { @max_concurrency(0) int f() }": "1:30: this must be at least 1",
                 "service A { @auth(role='a', public=true) int f() }": "1:13: '@auth' takes only one of public, role"
                 ' - write @auth(role="teller") or @auth(public=true)',
+                "service A { @retry(on=['ABORTED']) int f() }": "1:23: 'ABORTED' cannot be retried: the answer would be the same"
+                " - one of UNAVAILABLE, RESOURCE_EXHAUSTED, IN_PROGRESS",
+                "service A { @retry(max_attempts=6) int f() }": "1:33: a call is attempted at most 5 times",
+                "service A { @retry(max_attempts=0) int f() }": "1:33: this must be at least 1",
+                "service A { @retry(initial=2s, max=1s) int f() }": "1:13: 'initial' is more than 'max'"
+                " - write @retry(max_attempts=4)",
                 "service A { @retry(on=['UNAVAILABL']) int f() }": "1:23: 'UNAVAILABL' is not a code - did you mean 'UNAVAILABLE'?",
                 "@code('INTERNAL') exception E { }": "1:1: 'INTERNAL' cannot be the code of an exception - one of"
                 " INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED,"
@@ -684,6 +749,10 @@ class StructTests(MeaningTestCase):
                 "union U { S, T } struct S { } @name('S') struct T { }": "1:14: two structs of 'U' have the tag 'S' - first at 1:11",
                 "union U { S } struct S extends T { } struct T { int type }": "1:11: 'S' cannot be in a union: it has a member 'type'"
                 " - the tag of a union has that name; use @name",
+                "union U { S } struct S { } struct T extends S { int type }": "1:53: 'type' cannot be a member of 'T', which extends 'S' of a union"
+                " - the tag of a union has that name; use @name",
+                "union U { S } struct S { } struct T extends S { } struct R extends T { @name('type') int a }": "1:90: 'type' cannot be a member of 'R', which extends 'S' of a union"
+                " - the tag of a union has that name; use @name",
             }
         )
         self.right("union U { S } struct S { @name('kind') int type }")
@@ -704,6 +773,14 @@ class InheritanceTests(MeaningTestCase):
                 " - declared at 1:17 and 1:39",
                 "service A { int f() } service B extends A { @name('f') int g() }": "1:60: method 'g' is already inherited from 'A'"
                 " - declared at 1:17; a method cannot be overridden",
+                "service A { @name('x') int f() } service B { int x() } service C extends A, B { }": "1:77: method 'f' is inherited from 'A' and method 'x' from 'B', both are 'x' on the wire"
+                " - declared at 1:28 and 1:50",
+                "service A { @aliases(['x']) int f() } service B { @aliases(['x']) int g() } service C extends A, B { }": "1:98: method 'f' is inherited from 'A' and method 'g' from 'B', both are 'x' on the wire"
+                " - declared at 1:33 and 1:71",
+                "service A { int if() } service B { int if_() } service C extends A, B { }": "1:69: method 'if' is inherited from 'A' and method 'if_' from 'B', both are 'if_' in Python"
+                " - declared at 1:17 and 1:40",
+                "service A { int if() } service B extends A { int if_() }": "1:50: method 'if_' is already inherited from 'A'"
+                " - declared at 1:17; a method cannot be overridden",
                 "service A { int f() throws E, E } exception E { }": "1:31: 'E' is listed twice after 'throws'",
                 "service A { int f() throws Eno } exception Enoo { }": "1:28: unknown exception 'Eno' - did you mean 'Enoo'?",
             }
@@ -718,6 +795,29 @@ class InheritanceTests(MeaningTestCase):
             "service C extends A { int c() } service A { int a() }"
         )
         self.assertEqual(list(file.services["D"].methods), ["a", "b", "c"])
+
+    def test_growth(self) -> None:
+        """
+        Services inherit a bounded number of methods, however they extend each
+        other.
+        """
+        methods = " ".join(f"int f{n}()" for n in range(1000))
+        heirs = "\n".join(f"service B{n} extends A {{ }}" for n in range(100))
+        self.right(f"service A {{ {methods} }}\n{heirs}")
+        self.check(
+            {
+                f"service A {{ {methods} }}\n{heirs}\nservice C extends A {{ }}": "102:19: more than 100000 methods are inherited in this file"
+            }
+        )
+
+    def test_depth(self) -> None:
+        """
+        Services extend others at most 32 deep.
+        """
+        chain = "\n".join(f"service A{n + 1} extends A{n} {{ }}" for n in range(32))
+        self.right("service A0 { }\n" + chain.rpartition("\n")[0])
+        (said,) = faults_of("service A0 { }\n" + chain)
+        self.assertIn("services extend others at most 32 deep", said)
 
     def test_two_ways_with_timeouts(self) -> None:
         """
@@ -773,6 +873,23 @@ class ImportTests(MeaningTestCase):
         self.assertIs(file.imports["one"], file.imports["two"])
         self.assertIs(method.result.definition, file.imports["one"].definitions["S"])
         self.assertEqual(method.throws[0].file.path, str(folder / "sub" / "one.idl"))
+
+    def test_tags(self) -> None:
+        """
+        A struct joins no union if one that extends it, in whatever file, has a
+        member that is called like the tag.
+        """
+        folder = self.write(
+            main="import 'mid.idl' import 'base.idl' union U { base.A }",
+            mid="import 'base.idl' struct B extends base.A { int type }",
+            base="struct A { }",
+        )
+        self.assertEqual(
+            self.faults(folder / "main.idl"),
+            [
+                "main.idl:1:42: 'A' cannot be in a union: 'B', which extends it, has a member 'type'"
+            ],
+        )
 
     def test_include(self) -> None:
         """

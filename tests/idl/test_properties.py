@@ -16,6 +16,7 @@ from tests.idl.texts import BANK, SAMPLES, WORDS, Texts, tokens_of
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import model
 from twisted_rpc.idl.formatting.format import format_text
+from twisted_rpc.idl.python.build import build
 from twisted_rpc.idl.reader import digest, read_file, read_text
 from twisted_rpc.idl.syntax.parser import parse
 from twisted_rpc.idl.syntax.source import Source
@@ -169,13 +170,13 @@ class MutationTests(SynchronousTestCase):
     @given(SEEDS)
     def test_spoilt_sample(self, seed: int) -> None:
         """
-        A spoilt file gives a file or an L{IDLError}, never anything else, and
-        the faults of one file are in the order of its text.
+        A spoilt file gives Python types or an L{IDLError}, never anything else,
+        and the faults of one file are in the order of its text.
         """
         text = Texts(seed).mutated(BANK.read_text("utf-8"))
         path = str(SAMPLES / "spoilt.idl")
         try:
-            read_text(text, path)
+            build(read_text(text, path))
         except IDLError as error:
             places = [
                 (fault.line, fault.column)
@@ -189,11 +190,11 @@ class MutationTests(SynchronousTestCase):
     @given(SEEDS)
     def test_made_by_chance(self, seed: int) -> None:
         """
-        What the grammar makes means something, or is an L{IDLError}.
+        What the grammar makes becomes Python types, or is an L{IDLError}.
         """
         texts = Texts(seed)
         try:
-            read_text(texts.laid_out(texts.document()), str(BANK))
+            build(read_text(texts.laid_out(texts.document()), str(BANK)))
         except IDLError as error:
             self.assertTrue(error.faults)
 

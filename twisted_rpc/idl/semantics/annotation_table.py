@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 #: What a parameter of an annotation takes.  C{count} is a whole number of 1 or
-#: more, C{size} one of 0 or more, C{bound} a value of the annotated type.
+#: more, C{attempts} one of 1 to L{MAX_ATTEMPTS}, C{size} one of 0 or more, C{bound}
+#: a value of the annotated type, C{codes} a list of L{RETRIED_CODES}.
 Kind = Literal[
-    "string", "strings", "bool", "duration", "count", "size", "bound", "codes"
+    "string",
+    "strings",
+    "bool",
+    "duration",
+    "count",
+    "attempts",
+    "size",
+    "bound",
+    "codes",
 ]
 
 #: What an annotation may stand on.
@@ -80,7 +89,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "retry": Shape(
         _CALLS,
         {
-            "max_attempts": "count",
+            "max_attempts": "attempts",
             "on": "codes",
             "initial": "duration",
             "max": "duration",
@@ -180,6 +189,12 @@ SHAPES: Final[dict[str, Shape]] = {
         ("service",), {"version": "string"}, ("version",), example='@version("1.4")'
     ),
 }
+
+#: How often a call is attempted at most, whatever C{@retry} says (delivery, C4).
+MAX_ATTEMPTS: Final = 5
+
+#: What C{@retry} may name: the codes that may be gone the next time.
+RETRIED_CODES: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "IN_PROGRESS")
 
 #: What C{@code} may say: the rest say what became of a call, not why it failed.
 EXCEPTION_CODES: Final = (

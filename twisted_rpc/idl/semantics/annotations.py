@@ -5,12 +5,15 @@ Annotations: their places and arguments, checked like a method's parameters.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from twisted_rpc.errors import Code
 from twisted_rpc.idl import model
 from twisted_rpc.idl.semantics.annotation_table import (
     DELIVERIES,
+    MAX_ATTEMPTS,
+    RETRIED_CODES,
     SHAPES,
     Kind,
     Shape,
@@ -29,10 +32,13 @@ _TYPES: Final[dict[Kind, model.Type]] = {
     "bool": model.Type("bool"),
     "duration": model.Type("duration"),
     "count": model.Type("int64"),
+    "attempts": model.Type("int64"),
     "size": model.Type("int64"),
     "codes": model.Type("list", (model.Type("string"),)),
 }
 _CLASS_HINT = "a method has one of @readonly, @idempotent, @once and @transactional"
+#: As long as a request's id may be.
+_LONGEST_NAME: Final = 128
 _CODES = [code.value for code in Code]
 
 
@@ -94,6 +100,9 @@ def _check_one(
     if not args and (shape.required or shape.at_least_one):
         faults.add(node, f"'@{node.name}' needs an argument", f"write {shape.example}")
         return None
+    if node.name == "retry" and args.get("initial", 0) > args.get("max", math.inf):
+        faults.add(node, "'initial' is more than 'max'", f"write {shape.example}")
+        return None
     if node.name in ("name", "aliases") and not _are_wire_names(
         values, node, where, next(iter(args.values()))
     ):
@@ -105,20 +114,25 @@ def _are_wire_names(
     values: Values, node: tree.Annotation, where: Where, given: str | list[str]
 ) -> bool:
     """
-    Whether messages can carry the names; else, a fault is noted.
+    Whether messages and logs can carry the names; else, a fault is noted.
     """
+    if where == "value":
+        return True  # the texts of an enum's values may be any
     at = (node.args or [])[0].value
     for name in [given] if isinstance(given, str) else given:
-        message = hint = ""
-        if not name:
-            message = "'' cannot be a name on the wire"
-        elif name.startswith("$") and where in ("service", "method"):
-            message = f"'{name}' cannot be a name on the wire"
+        shown = name if name.isprintable() else ascii(name)[1:-1]
+        shown = shown if len(shown) <= 40 else shown[:37] + "..."
+        message, hint = f"'{shown}' cannot be a name on the wire", ""
+        if name.startswith("$") and where in ("service", "method"):
             hint = "those with '$' are reserved"
         elif "." in name and where == "method":
-            message = f"'{name}' cannot be the name of a method"
+            message = f"'{shown}' cannot be the name of a method"
             hint = "it has a dot"
-        if message:
+        elif not name.isprintable():
+            hint = "it has a character that cannot be shown"
+        elif len(name) > _LONGEST_NAME:
+            hint = f"it has more than {_LONGEST_NAME} characters"
+        if hint or not name:
             values.scope.faults.add(at, message, hint)
             return False
     return True
@@ -130,7 +144,7 @@ def _near(name: str) -> str:
 
 
 def _with_article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+    return f"an {noun}" if noun[0] in "aei" else f"a {noun}"
 
 
 def _listed(nouns: tuple[Where, ...]) -> str:
@@ -229,16 +243,28 @@ def _argument(
         return value
     faults = values.scope.faults
     if kind == "codes":
-        unknown = [code for code in value if code not in _CODES]
-        for code in unknown:
-            hint = did_you_mean(code, _CODES)
-            faults.add(node, f"'{code}' is not a code", hint)
-        return INVALID if unknown else value
+        wrong = [code for code in value if code not in RETRIED_CODES]
+        for code in wrong:
+            faults.add(node, *_wrong_code(code))
+        return INVALID if wrong else value
     if kind == "duration":
         value = seconds(value)
-    least = {"count": 1, "size": 0}.get(kind)
+    if kind == "attempts" and value > MAX_ATTEMPTS:
+        faults.add(node, f"a call is attempted at most {MAX_ATTEMPTS} times")
+        return INVALID
+    least = {"count": 1, "attempts": 1, "size": 0}.get(kind)
     if (least is not None and value < least) or (kind == "duration" and value <= 0):
         needed = "more than 0" if least is None else f"at least {least}"
         faults.add(node, f"this must be {needed}")
         return INVALID
     return value
+
+
+def _wrong_code(code: str) -> tuple[str, str]:
+    """
+    @return: what is wrong with a code in C{@retry}, and a hint.
+    """
+    if code in _CODES:
+        message = f"'{code}' cannot be retried: the answer would be the same"
+        return message, f"one of {', '.join(RETRIED_CODES)}"
+    return f"'{code}' is not a code", did_you_mean(code, _CODES)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from twisted_rpc.idl import model
+from twisted_rpc.idl.codecs.facts import uuid_limit
 from twisted_rpc.idl.semantics.scope import Faults
 from twisted_rpc.idl.semantics.usage import UNKNOWN
 from twisted_rpc.idl.semantics.values import INVALID
@@ -90,12 +91,46 @@ def check_default(
     """
     if default is None or default is INVALID:
         return
+    _check_uuids(faults, node, type, default, found)
     if type.name == "bytes":
         default = base64.b64decode(default)
     for name in ("length", "range", "pattern"):
         if name in found and not _keeps(found[name], default):
             message = f"the default does not keep to '@{name}'"
             faults.add(node, message)
+
+
+def check_constant(
+    faults: Faults, node: tree.Value, type: model.Type, value: Any
+) -> None:
+    """
+    Note a constant that no member could have.
+    """
+    if value is not INVALID:
+        _check_uuids(faults, node, type, value, None)
+
+
+def _check_uuids(
+    faults: Faults,
+    node: tree.Value,
+    type: model.Type,
+    value: Any,
+    found: model.Annotations | None,
+) -> None:
+    """
+    Note a set or map with more C{uuid} keys than a message may have.
+
+    @param found: the annotations, where C{@length} can allow more.
+    """
+    if not isinstance(value, list | dict) or not type.args:
+        return
+    limit = uuid_limit(found or {})
+    if type.name != "list" and type.args[0].name == "uuid" and len(value) > limit:
+        message = f"a {type.name} of more than {limit} uuids"
+        hint = "" if found is None else f"@length(max={len(value)}) allows them"
+        faults.add(node, message, hint)
+    for item in value.values() if isinstance(value, dict) else value:
+        _check_uuids(faults, node, type.args[-1], item, None)
 
 
 def _keeps(annotation: model.Annotation, value: Any) -> bool:

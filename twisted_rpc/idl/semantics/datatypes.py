@@ -8,6 +8,9 @@ order; here they are filled.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Final
+
 from twisted_rpc.idl import model
 from twisted_rpc.idl.names import enum_value_name
 from twisted_rpc.idl.semantics.annotation_table import EXCEPTION_CODES
@@ -19,6 +22,10 @@ from twisted_rpc.idl.semantics.usage import UNKNOWN, resolve
 from twisted_rpc.idl.semantics.values import Values
 from twisted_rpc.idl.syntax import tree
 from twisted_rpc.idl.syntax.words import did_you_mean
+
+#: The member by which the structs of a union are told apart.
+_TAG: Final = "type"
+_TAG_HINT: Final = "the tag of a union has that name; use @name"
 
 
 def fill_enum(values: Values, enum: model.Enum, node: tree.Enum) -> None:
@@ -127,9 +134,66 @@ def _join(
         scope.faults.add(name, message, f"first at {line}:{column}")
         return
     for member in struct.all_fields:
-        if member.wire_name == "type":
-            message = f"'{name.text}' cannot be in a union: it has a member 'type'"
-            hint = "the tag of a union has that name; use @name"
-            scope.faults.add(name, message, hint)
+        if member.wire_name == _TAG:
+            message = f"'{name.text}' cannot be in a union: it has a member '{_TAG}'"
+            scope.faults.add(name, message, _TAG_HINT)
     union.structs.append(struct)
     struct.unions.append(union)
+
+
+def check_tags(
+    scope: Scope,
+    structs: Sequence[tuple[model.Struct, tree.Struct]],
+    unions: Sequence[tuple[model.Union_, tree.Union]],
+) -> None:
+    """
+    Note members that are called like the tag, in structs that extend one of a
+    union: they have a tag too.
+    """
+    for struct, node in structs:
+        if not struct.unions:  # else it was told already
+            names = {each.name.text: each.name for each in node.fields}
+            for member, tagged in _like_tags(struct):
+                message = (
+                    f"'{_TAG}' cannot be a member of '{struct.name}', "
+                    f"which extends '{tagged.name}' of a union"
+                )
+                scope.faults.add(names[member.name], message, _TAG_HINT)
+    here = {id(union): node.name for union, node in unions}
+    for struct in _imported_structs(scope.file):
+        for member, tagged in _like_tags(struct):
+            at = next((here[id(it)] for it in tagged.unions if id(it) in here), None)
+            if at is not None:
+                message = (
+                    f"'{tagged.name}' cannot be in a union: '{struct.name}', "
+                    f"which extends it, has a member '{_TAG}'"
+                )
+                hint = f"at {scope.near(member.place)}"
+                scope.faults.add(at, message, hint)
+
+
+def _like_tags(struct: model.Struct) -> Iterator[tuple[model.Field, model.Struct]]:
+    """
+    @return: own members called like the tag that a base gives the struct, and
+        that base.
+    """
+    tagged = struct.base
+    while tagged is not None and not tagged.unions:
+        tagged = tagged.base
+    if tagged is not None:
+        for member in struct.fields:
+            if member.wire_name == _TAG:
+                yield member, tagged
+
+
+def _imported_structs(file: model.File) -> Iterator[model.Struct]:
+    seen = {id(file)}
+    unread = [*file.imports.values()]
+    while unread:
+        imported = unread.pop()
+        if id(imported) not in seen:
+            seen.add(id(imported))
+            unread += imported.imports.values()
+            for definition in imported.definitions.values():
+                if isinstance(definition, model.Struct):
+                    yield definition

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twisted_rpc.idl import model
+from twisted_rpc.idl.names import python_name
 from twisted_rpc.idl.semantics.members import reserved_names
 from twisted_rpc.idl.semantics.scope import Scope, kind_of
 from twisted_rpc.idl.syntax import tree
 from twisted_rpc.idl.syntax.cursor import MAX_DEPTH
 from twisted_rpc.idl.syntax.words import did_you_mean
 
-#: How many methods the services of one file may inherit together.  20,000
-#: services that extend one of 20,000 methods fit in 1 MiB of text.
+#: How many methods the services of one file may inherit together, each further
+#: name counted as one.  20,000 services that extend one of 20,000 methods fit in
+#: 1 MiB of text.
 MAX_INHERITED = 100_000
 
 
@@ -37,7 +39,10 @@ class Inheritance:
         }
         self._path: list[model.Service] = []
         self._depths: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
         self._budget = MAX_INHERITED
+        #: By the C{id} of a service, its inherited methods by all their names.
+        self._taken: dict[int, dict[_Key, model.Method]] = {}
 
     def join(self) -> None:
         """
@@ -105,38 +110,66 @@ class Inheritance:
     def _inherit(
         self, service: model.Service, base: model.Service, name: tree.Name
     ) -> None:
-        self._budget -= len(base.methods)
+        self._budget -= self._count(base)
         if self._budget < 0:
             message = f"more than {MAX_INHERITED} methods are inherited in this file"
             self.scope.faults.add(name, message)
             return
+        taken = self._taken.setdefault(id(service), {})
         for method in base.methods.values():
-            first = service.methods.get(method.name)
-            if first is None:
-                service.methods[method.name] = _under(service, method)
-            elif first.place != method.place:
-                message = (
-                    f"method '{method.name}' is inherited from "
-                    f"'{first.declared_in.name}' and from '{method.declared_in.name}'"
-                )
-                near = self.scope.near
-                hint = f"declared at {near(first.place)} and {near(method.place)}"
-                self.scope.faults.add(name, message, hint)
+            kept = True
+            for key in _keys(method):
+                first = taken.setdefault(key, method)
+                if first.place != method.place:
+                    if kept:
+                        self._inherited_twice(name, first, method, *key)
+                    kept = False
+            if kept:
+                service.methods.setdefault(method.name, _under(service, method))
+
+    def _count(self, base: model.Service) -> int:
+        """
+        @return: how many methods it has, their further names counted too.
+        """
+        if id(base) not in self._counts:
+            methods = base.methods.values()
+            self._counts[id(base)] = sum(1 + len(each.aliases) for each in methods)
+        return self._counts[id(base)]
+
+    def _inherited_twice(
+        self,
+        name: tree.Name,
+        first: model.Method,
+        method: model.Method,
+        where: str,
+        text: str,
+    ) -> None:
+        one, two = first.declared_in.name, method.declared_in.name
+        message = f"method '{method.name}' is inherited from '{one}' and from '{two}'"
+        if first.name != method.name:
+            message = (
+                f"method '{first.name}' is inherited from '{one}' and method "
+                f"'{method.name}' from '{two}', both are '{text}' {where}"
+            )
+        near = self.scope.near
+        hint = f"declared at {near(first.place)} and {near(method.place)}"
+        self.scope.faults.add(name, message, hint)
 
     def _add_own(self, service: model.Service, node: tree.Service) -> None:
-        inherited = dict(service.methods)
-        wires: dict[str, model.Method] = {}
-        for method in inherited.values():
-            wires |= dict.fromkeys((method.wire_name, *method.aliases), method)
+        inherited = self._taken.get(id(service), {})
         names = {each.name.text: each.name for each in node.methods}
+        reserved = _reserved_above(service)
         for method in service.own_methods:
             at = names[method.name]
-            first = inherited.get(method.name)
-            for wire_name in (method.wire_name, *method.aliases):
-                first = first or wires.get(wire_name)
+            found = (inherited.get(key) for key in _keys(method))
+            first = next(filter(None, found), None)
             if first is not None:
                 self._overridden(at, first)
-            self._check_reserved(service, method, at)
+            for name in (method.name, method.wire_name, *method.aliases):
+                if name in reserved:
+                    hint = f"at {self.scope.near(reserved[name])}"
+                    self.scope.faults.add(at, f"'{name}' is reserved", hint)
+                    break
             service.methods[method.name] = method
 
     def _overridden(self, at: tree.Name, first: model.Method) -> None:
@@ -148,14 +181,36 @@ class Inheritance:
             f"declared at {where}; a method cannot be overridden",
         )
 
-    def _check_reserved(
-        self, service: model.Service, method: model.Method, at: tree.Name
-    ) -> None:
-        for base in service.bases:
-            for name in reserved_names(base.annotations):
-                if name in (method.name, method.wire_name, *method.aliases):
-                    hint = f"at {self.scope.near(base.annotations['reserved'].place)}"
-                    self.scope.faults.add(at, f"'{name}' is reserved", hint)
+
+#: What a name is, in words, and the name.
+_Key = tuple[str, str]
+
+
+def _keys(method: model.Method) -> list[_Key]:
+    """
+    @return: all names of a method, of which no other may have one.
+    """
+    wires = dict.fromkeys((method.wire_name, *method.aliases))
+    return [
+        ("in Python", python_name(method.name)),
+        *(("on the wire", w) for w in wires),
+    ]
+
+
+def _reserved_above(service: model.Service) -> dict[str, model.Place]:
+    """
+    @return: what the services that it extends have reserved, and where.
+    """
+    found: dict[str, model.Place] = {}
+    seen: set[int] = set()
+    unread = [*service.bases]
+    while unread:
+        base = unread.pop()
+        if id(base) not in seen:
+            seen.add(id(base))
+            unread += base.bases
+            found |= reserved_names(base.annotations)
+    return found
 
 
 def _under(service: model.Service, method: model.Method) -> model.Method:

@@ -13,8 +13,10 @@ from twisted_rpc.idl.names import python_name
 from twisted_rpc.idl.semantics.annotations import check
 from twisted_rpc.idl.semantics.bases import BaseMembers, check_base, set_base
 from twisted_rpc.idl.semantics.building import check_buildable
+from twisted_rpc.idl.semantics.constraints import check_constant
 from twisted_rpc.idl.semantics.datatypes import (
     annotate_enum,
+    check_tags,
     fill_enum,
     fill_struct,
     fill_union,
@@ -85,6 +87,7 @@ class _Meaning:
             type_const(values, const, const_node)
         for const, const_node in consts:
             values.finish(const)
+            check_constant(scope.faults, const_node.value, const.type, const.value)
             const.annotations = check(values, const_node.annotations, "constant")
         for enum, enum_node in enums:
             annotate_enum(values, enum, enum_node)
@@ -106,8 +109,10 @@ class _Meaning:
         members = BaseMembers(scope)
         for struct, node in structs:
             members.check(struct, node)
-        for union, union_node in self._of(model.Union_, tree.Union):
+        unions = self._of(model.Union_, tree.Union)
+        for union, union_node in unions:
             fill_union(values, union, union_node)
+        check_tags(scope, structs, unions)
         check_buildable(scope, structs)
 
     def _declare(self, node: tree.AnyDefinition, index: int) -> None:

@@ -26,6 +26,7 @@ from twisted_rpc.idl.syntax.words import did_you_mean
 #: What L{Values.read} gives where there is a fault, which it has noted.
 INVALID: Final[Any] = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
 
+_INT64: Final = model.Type("int64")
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _OTHER_WORDS: Final = {"none": "null", "nil": "null", "undefined": "null"}
 
@@ -102,6 +103,8 @@ class Values:
 
     def _list(self, node: tree.Value, type: model.Type) -> Any:
         element = type if type.name == "any" else type.args[0]
+        if type.name == "set":
+            element = _as_key(element)
         values = [self.read(item, element) for item in node.items]
         if any(value is INVALID for value in values):
             return INVALID
@@ -118,7 +121,7 @@ class Values:
         if type.name == "any":
             key_type, value_type = model.Type("string"), type
         else:
-            key_type, value_type = type.args
+            key_type, value_type = _as_key(type.args[0]), type.args[1]
         found: dict[str, Any] = {}
         valid = True
         for at, item in zip(node.items[::2], node.items[1::2], strict=True):
@@ -223,6 +226,13 @@ class Values:
         message = f"{wanted}, found the constant '{node.text}' of '{const.type}'"
         self.scope.faults.add(node, message)
         return INVALID
+
+
+def _as_key(type: model.Type) -> model.Type:
+    """
+    @return: the type of a key or element: integers there have 64 bits.
+    """
+    return _INT64 if type.name == "int" else type
 
 
 def _described(node: tree.Value) -> str:
