@@ -469,6 +469,35 @@ class OutputTests(TransportCase):
         protocol.dataReceived(framed(*[b"call"] * 10))
         self.assertEqual(transport.writes, [framed(*[b"reply"] * 10)])
 
+    def test_parts(self) -> None:
+        """
+        A frame in parts is the frame of the parts joined, whether small or large.
+        """
+        for large in (10, 2 * SLICE):
+            parts = (b"a", b"b" * large, b"c")
+            protocol, transport = self.connected()
+            protocol.send_parts(large + 2, parts)
+            self.assertEqual(transport.value(), framed(b"".join(parts)))
+
+    def test_parts_in_turn(self) -> None:
+        """
+        It keeps its place among the others of a turn.
+        """
+        for large in (10, 2 * SLICE):
+            parts = (b"a", b"b" * large, b"c")
+            body = b"".join(parts)
+
+            class Both(Frames):
+                def stringReceived(self, frame: bytes) -> None:
+                    self.send_frame(frame)
+                    self.send_parts(len(body), parts)  # noqa: B023 - called here
+
+            protocol, transport = Both(self.clock), Socket(1 << 40)
+            transport.protocol = protocol
+            protocol.makeConnection(transport)
+            protocol.dataReceived(framed(b"x", b"y"))
+            self.assertEqual(transport.value(), framed(b"x", body, b"y", body))
+
     def test_slices(self) -> None:
         """
         A frame above 64 KiB is handed to the transport in slices, so that what

@@ -203,13 +203,22 @@ class FrameProtocol(Int32StringReceiver):
             self.turnEnded()
             if self._out:
                 self._flush(alone=frames == 1)
-            if self.closing and not self._backlog:
-                self._finish()
+        if offset < end or self._halted:
+            self._end_turn(data, offset)
+        elif self._frame_started is not None:
+            self._frame_started = None
+
+    def _end_turn(self, data: bytes, offset: int) -> None:
+        """
+        Hold what is left of C{data}, and do what closing and pausing put off.
+        """
+        if self.closing and not self._backlog:
+            self._finish()
         if self._discarding:
             return
-        if offset < end:
+        if offset < len(data):
             self._hold(data[offset:] if offset else data, begun=not offset)
-        elif self._frame_started is not None:
+        else:
             self._frame_started = None
         if self.paused and self._reading:
             self._read_or_not()
@@ -310,6 +319,13 @@ class FrameProtocol(Int32StringReceiver):
 
         @param size: of the parts together.
         """
+        if size > SLICE:
+            # As they are: joining would copy them once more.
+            if self._out:
+                self._flush()
+            for part in (_pack(size), *parts):
+                self._write(part)
+            return
         if not self._turn:
             self.send_frame(b"".join(parts))
             return

@@ -383,7 +383,10 @@ class ReplyTests(SynchronousTestCase):
         The parts that nearly all replies are written with give the same.
         """
         message = VECTORS["reply"]["msg"]
-        request_id, tail = message["request_id"].encode(), write_tail(stamp(message))
+        request_id, tail = (
+            message["request_id"].encode(),
+            write_tail(message["timestamp"]),
+        )
         written = b"".join((REPLY_ID, request_id, REPLY_RESULT, b"8", tail))
         self.assertEqual(json.loads(written), message)
 

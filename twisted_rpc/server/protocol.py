@@ -348,7 +348,7 @@ class ServerProtocol(FrameProtocol):
         return stamp
 
     def _new_tail(self) -> bytes:
-        tail = write_tail(self.stamp)
+        tail = write_tail(self.wall())
         if self._turn:
             self._tail = tail
         return tail

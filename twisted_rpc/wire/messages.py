@@ -328,11 +328,13 @@ REPLY_ID: Final = b'{"request_id":"'
 REPLY_RESULT: Final = b'","result":'
 
 
-def write_tail(stamp: bytes) -> bytes:
+def write_tail(seconds: float) -> bytes:
     """
     How every such reply of a turn ends.
+
+    @param seconds: the time, in Unix seconds.
     """
-    return b',"error":null,"timestamp":%b}' % stamp
+    return b',"error":null,"timestamp":%b}' % _encode(seconds)
 
 
 def write_reply(
