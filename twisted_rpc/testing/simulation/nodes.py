@@ -109,6 +109,9 @@ class ServerNode(Node):
             self.clock.alive = False
             self.simulation.network.crash(self.host, power=power)
             self.simulation.oracle.restarted(server.store)
+            die = getattr(server.store, "die", None)
+            if die is not None:
+                die()
 
     def drain(self) -> Deferred[None]:
         """
@@ -140,10 +143,15 @@ class ServerNode(Node):
 
     def threads(self) -> int:
         """
-        @return: how many calls wait for threads, or run in them.
+        @return: how many calls and steps of the store wait for threads, or are
+            in them.
         """
-        server = self.server
-        return server.factory.shared.threads.outstanding if server is not None else 0
+        if self.server is None:
+            return 0
+        shared = self.server.factory.shared
+        steps: int = getattr(shared.store, "outstanding", 0)
+        more: int = getattr(self.server.store, "busy", 0)
+        return shared.threads.outstanding + steps + more
 
 
 class Caller(Node):

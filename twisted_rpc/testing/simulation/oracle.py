@@ -49,11 +49,12 @@ class Asked:
     @ivar results: the different results it was answered with.
     @ivar runs: which servers ran it, in which life.
     @ivar ran_with: the parameters of the first run.
+    @ivar delivery: the class of its method, once it has run.
     """
 
     __slots__ = (
-        "attempts", "call", "host", "method", "params", "principal", "ran_with", "refused",
-        "results", "runs", "timestamp",
+        "attempts", "call", "delivery", "host", "method", "params", "principal",
+        "ran_with", "refused", "results", "runs", "timestamp",
     )  # fmt: skip
 
     def __init__(self, message: RequestMessage, host: Host) -> None:
@@ -68,6 +69,7 @@ class Asked:
         self.results: set[bytes] = set()
         self.runs: list[str] = []
         self.ran_with: bytes | None = None
+        self.delivery = ""
 
 
 class Called:
@@ -270,7 +272,7 @@ class Oracle:
 
     def _may_repeat(self, asked: Asked) -> bool:
         # A readonly call has no record; an idempotent one may lose it (D14).
-        return asked.call is not None and asked.call.delivery not in _ONCE
+        return asked.delivery not in _ONCE
 
     # -- what runs ----------------------------------------------------------------------
 
@@ -304,8 +306,12 @@ class Oracle:
         if asked is None or request.oneway:
             return
         what = asked.call or request.id
+        asked.delivery = delivery
         if delivery != "readonly":
             params = bytes(request.params)
+            if delivery == "idempotent" and server not in asked.runs[-1:]:
+                # Its record may be lost with the life it was made in (D14).
+                asked.ran_with = None
             if asked.ran_with not in {None, params}:
                 self.wrong("I4", f"{what} ran with other parameters")
             asked.ran_with = params
@@ -320,8 +326,10 @@ class Oracle:
                 self.wrong("I1", f"{what} ran on {' and '.join(asked.runs)}")
             if asked.call is not None and asked.call.runs > 1:
                 self.wrong("I1", f"{what} ran under two ids")
-        session = getattr(request.origin, "session", None)
-        if session is not None:
+        origin = request.origin
+        session = getattr(origin, "session", None)
+        # A durable store judges in its thread, and knows of later acks later.
+        if session is not None and not origin.shared.store.durable:
             if session.id in self._ended and delivery != "readonly":
                 self.wrong("I8", f"{what} ran in a session that has ended")
             if delivery != "readonly" and request.seq <= session.floor:

@@ -104,7 +104,10 @@ class Simulation:
         """
         @param registry: makes what a server serves, at the start of each of its
             lives.
-        @param store: makes where it records calls; C{None}: in memory.
+        @param store: makes where it records calls, at the same time; C{None}: in
+            memory.  If it has a method C{die}, that is called when the server
+            crashes; while it has an attribute C{busy} above 0, its threads are
+            waited for.
         @param server: more arguments of L{Server<twisted_rpc.Server>}.
         @param client: more arguments of L{Client<twisted_rpc.Client>}.
         @param nemesis: what goes wrong.

@@ -1,0 +1,174 @@
+"""
+The simulation over a store that outlives its server: an SQLite file, kept over
+every crash.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from tests.proofs.simulated import FAILURES, IDL, Ledger, work
+from twisted_rpc import Registry, current_call, load_idl
+from twisted_rpc.delivery.sql.sqlite import SQLiteStore
+from twisted_rpc.errors import Aborted, RPCError
+from twisted_rpc.testing.simulation import (
+    Caller,
+    Nemesis,
+    ServerNode,
+    Simulation,
+    Violation,
+)
+
+BOOK: Final = load_idl(Path(__file__).with_name("book.idl"))
+
+#: Calls of the book that one client makes.
+WRITES: Final = 8
+
+
+class Book:
+    """
+    Writes in the transaction in which its answer is recorded.
+    """
+
+    def write(self, entry: int) -> int:
+        database: Any = current_call().transaction
+        database.execute("INSERT INTO book (entry) VALUES (?)", (entry,))
+        (count,) = database.execute("SELECT count(*) FROM book").fetchone()
+        return int(count)
+
+    def tear(self, entry: int) -> int:
+        self.write(entry)
+        raise Aborted("as it was asked to")
+
+
+class MortalStore(SQLiteStore):
+    """
+    A store whose process may die.
+
+    @ivar busy: a life of it is being ended.
+    """
+
+    busy = 0
+
+    def stop(self) -> Any:
+        def stopped(result: Any) -> Any:
+            self.busy -= 1
+            return result
+
+        self.busy += 1
+        return super().stop().addBoth(stopped)
+
+    def die(self) -> None:
+        """
+        What the system does when a process ends: its locks are free.  Its thread
+        has nothing to do, because time stands still until it has done all.
+        """
+        lock: Any = self._lock
+        if lock is not None:
+            os.close(lock._file)
+            self._lock = None
+        workers: Any = self._workers
+        if workers is not None:
+            workers._queue.put(None)
+
+
+async def write(caller: Caller) -> list[tuple[int, Any]]:
+    """
+    What a client does beside its other work.
+
+    @return: the entries, and how each call ended.
+    """
+    await work(caller)
+    random = caller.random
+    book = caller.client.proxy(BOOK.IBook, timeout=random.choice([2, 10]))
+    ended = []
+    for number in range(WRITES):
+        entry = caller.number * 1000 + number
+        method = book.tear if random.random() < 0.2 else book.write
+        try:
+            outcome: Any = await method(entry)
+        except FAILURES as error:
+            outcome = error
+        ended.append((entry, outcome))
+        await caller.sleep(random.expovariate(1.0))
+    return ended
+
+
+def check(path: Path, ended: list[tuple[int, Any]]) -> None:
+    """
+    @raise Violation: an entry is there twice, or not although that was said, or
+        although it was said that it is not.
+    """
+    with sqlite3.connect(path) as database:
+        there = Counter(
+            entry for (entry,) in database.execute("SELECT entry FROM book")
+        )
+    database.close()
+    for entry, outcome in ended:
+        count = there[entry]
+        if count > 1:
+            raise Violation(f"I1: entry {entry} was written {count} times")
+        if isinstance(outcome, int) and count != 1:
+            raise Violation(f"I2: entry {entry} was acknowledged and is not there")
+        if isinstance(outcome, Aborted) and count:
+            raise Violation(f"D13: entry {entry} is there, and its call failed")
+        if isinstance(outcome, RPCError) and outcome.executed == "no" and count:
+            raise Violation(f"I6: entry {entry} is there, and was said not to be")
+
+
+def quick_folder() -> tempfile.TemporaryDirectory[str]:
+    """
+    @return: a folder in memory, where the system has one: what is simulated is
+        the end of processes, not of disks.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+
+
+def simulate_durably(seed: int, folder: Path, **options: Any) -> Simulation:
+    """
+    One seed: up to three servers, each on its file or all on one.
+    """
+    servers = 1 + seed % 3
+    shared = servers > 1 and seed % 2 == 0
+    entries: dict[str, Counter[int]] = {}
+    paths = {
+        f"server-{number}": folder / f"{0 if shared else number}.db"
+        for number in range(servers)
+    }
+    for path in set(paths.values()):
+        database = sqlite3.connect(path)
+        database.execute("CREATE TABLE book (entry INTEGER)")
+        database.commit()
+        database.close()
+
+    def registry(node: ServerNode) -> Registry:
+        made = Registry()
+        made.register(
+            IDL.ILedger, Ledger(node, entries.setdefault(node.name, Counter()))
+        )
+        made.register(BOOK.IBook, Book())
+        return made
+
+    def store(node: ServerNode) -> MortalStore:
+        return MortalStore(paths[node.name], node=node.name, wall=node.wall)
+
+    simulation = Simulation(
+        registry,
+        seed=seed,
+        servers=servers,
+        clients=3,
+        store=store,
+        principals=2,
+        nemesis=Nemesis(every=0.5 + seed % 4, crashes=3),
+        **options,
+    )
+    ended = [each for one in simulation.run(write, seconds=60.0) for each in one]
+    if len(set(paths.values())) == 1:
+        check(paths["server-0"], ended)
+    return simulation
