@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks import frames, report
+from benchmarks import cores, frames, report
 from benchmarks.cases import CASES, placements
 from benchmarks.machine import facts
 from benchmarks.pair import ROOT, measure
@@ -94,6 +94,8 @@ def main() -> None:
         progress("frames")
         found["frames"] = _frames(FRAMES)
         print(frames.markdown(found["frames"]))
+        text, found["cores"] = cores.table(todo.rounds, progress)
+        print(text)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -58,13 +58,17 @@ class InheritingReactor:
         descriptor = next(self._sockets)
         # The reactor takes a duplicate; no other process is to inherit this one.
         with socket.socket(fileno=descriptor) as listened:
+            # Another process may have taken what woke this one.
+            listened.setblocking(False)
             port: Any = self._reactor.adoptStreamPort(
                 listened.fileno(), listened.family, factory
             )
+            # When this process stops to listen, others go on: it must neither
+            # shut the socket down, nor remove its path, which a name of the
+            # abstract kind does not have.  Twisted has no other way to say so.
+            port._shouldShutdown = False  # noqa: SLF001 - as above
             if listened.family == socket.AF_UNIX:
-                # When this process stops, the others still listen on the path;
-                # a name of the abstract kind is not removed.
-                port._bindPath = b"\0"  # noqa: SLF001 - Twisted has no other way
+                port._bindPath = b"\0"  # noqa: SLF001 - as above
         made: IListeningPort = port
         return made
 

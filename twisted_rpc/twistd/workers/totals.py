@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.twistd.test_totals -*-
+# -*- test-case-name: tests.twistd.test_supervisor -*-
 """
 The figures of all workers, as one set.
 """
