@@ -104,7 +104,7 @@ class Options(usage.Options):
             "dedup",
             None,
             "memory",
-            "Where calls are recorded: memory[:NAME=VALUE,...], sqlite:PATH[?NAME=VALUE].",
+            "Where calls are recorded: memory, sqlite:PATH, postgresql://HOST/DATABASE.",
         ],
         ["node", None, "", "Name of this server among those that share the store."],
         [

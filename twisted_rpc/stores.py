@@ -36,7 +36,16 @@ LIMITS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 _SHARED: Final[Mapping[str, Callable[[str], Any]]] = {**LIMITS, "patience": duration}
 
-_FORMS: Final = "memory[:NAME=VALUE,...] or sqlite:PATH[?NAME=VALUE&...]"
+_POSTGRES: Final[Mapping[str, Callable[[str], Any]]] = {
+    **_SHARED,
+    "lease": duration,
+    "connections": _whole,
+}
+
+_FORMS: Final = (
+    "memory[:NAME=VALUE,...], sqlite:PATH[?NAME=VALUE&...] or"
+    " postgresql://USER@HOST/DATABASE[?NAME=VALUE&...]"
+)
 
 
 def named_store(text: str, *, node: str = "") -> Any:
@@ -69,9 +78,39 @@ def _sqlite(rest: str, node: str) -> SQLiteStore:
     return SQLiteStore(path, node=node, **_values("sqlite", options, "&", _SHARED))
 
 
+def _postgresql(rest: str, node: str) -> Any:
+    from twisted_rpc.delivery.sql.postgres import (  # noqa: PLC0415 - an extra
+        PostgresStore,
+    )
+
+    url, options = _split_query(f"postgresql:{rest}", _POSTGRES)
+    values = _values("postgresql", options, "&", _POSTGRES)
+    try:
+        return PostgresStore(url, node=node, **values)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+
+
+def _split_query(
+    url: str, known: Mapping[str, Callable[[str], Any]]
+) -> tuple[str, str]:
+    """
+    Part what is ours in the query of a URL from what is its own.
+    """
+    address, _, query = url.partition("?")
+    ours: list[str] = []
+    theirs: list[str] = []
+    for pair in filter(None, query.split("&")):
+        name = pair.partition("=")[0].replace("-", "_")
+        (ours if name in known else theirs).append(pair)
+    return address + ("?" + "&".join(theirs) if theirs else ""), "&".join(ours)
+
+
 _KINDS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
 }
 
 

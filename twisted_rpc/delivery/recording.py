@@ -476,10 +476,25 @@ class Recording:
             self._look_later(call)
         elif verdict is Verdict.IN_DOUBT:
             self._ask_application(call, found)
+        elif verdict is Verdict.BEYOND_WINDOW and self._knows_better(call):
+            self._ask(call)
         elif verdict is Verdict.STALE and not call.claim.key.seq:
             self._end(call, stale(call.request, found.floor))
         else:
             self._end(call, refused_by(verdict, self))
+
+    def _knows_better(self, call: Call) -> bool:
+        """
+        Whether the store has not heard yet how far the session is: it is told
+        with the claim then.
+        """
+        claim = call.claim
+        session = self.local.sessions.get(claim.key.holder)
+        if session is None or claim.key.seq > session.floor + self.window:
+            return False
+        behind = claim.floor < session.floor
+        claim.floor = session.floor
+        return behind
 
     def _not_asked(self, failure: Failure, call: Call) -> None:
         """

@@ -165,6 +165,9 @@ class Dispatch:
         try:
             result = _EMPTY.copy().run(run_current, request, method.function, args)
         except Exception as error:  # noqa: BLE001 - any error is its answer
+            if transaction.broken is not None:
+                # The database's affair: the transaction is done again.
+                raise transaction.broken from None
             return self._error(request, error)
         try:
             encoded: bytes = method.encode_result(result)

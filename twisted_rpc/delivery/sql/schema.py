@@ -1,14 +1,25 @@
 """
 The tables, in the words that SQLite and PostgreSQL share.
 
-What differs stands in braces: C{{share}} and C{{update}} lock rows where a
-database locks rows, C{{now}} is its clock in Unix seconds, C{{blob}} and
+What differs stands in braces: C{{share}}, C{{update}}, C{{update_h}} and C{{skip}}
+lock rows where a database locks rows, C{{now}} is its clock in Unix seconds, C{{blob}} and
 C{{real}} are its types.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+#: Inserts a record, as L{Transaction.claim
+#: <twisted_rpc.delivery.sql.transitions.Transaction.claim>} says.
+INSERT: Final = """
+    INSERT INTO rpc_records (seq, name, owner, delivery, method, params, size, stamp,
+                             holder, state, fence, begun, ended)
+    SELECT {columns}, 'IN_PROGRESS', 1, {now}, 0 FROM rpc_holders
+    WHERE holder = {holder} AND principal = {principal}
+          AND floor < {above} AND floor >= {least}
+    ON CONFLICT DO NOTHING RETURNING fence
+"""
 
 #: Of the tables; a store made by a later version is not touched.
 VERSION: Final = 1

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.locks import OwnerLock, is_gone, lock_path, remove_if_free
-from twisted_rpc.delivery.sql.schema import PREFIX, TABLES, VERSION
+from twisted_rpc.delivery.sql.schema import INSERT, PREFIX, TABLES, VERSION
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.workers import Workers
@@ -50,6 +50,15 @@ _SAVEPOINT: Final = "SAVEPOINT rpc_call"
 _RELEASE: Final = "RELEASE rpc_call"
 _UNDO: Final = "ROLLBACK TO rpc_call"
 
+_CLAIM: Final = INSERT.format(
+    columns="?, ?, ?, ?, ?, ?, ?, ?, ?9",
+    holder="?9",
+    principal="?",
+    above="?",
+    least="?",
+    now="rpc_now()",
+)
+
 _STRUCTURE: Final = frozenset(
     {sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
 )
@@ -78,6 +87,8 @@ class SQLiteConnection:
     """
     A connection of one thread, and the transaction that is open on it.
     """
+
+    claim: str = _CLAIM
 
     def __init__(self, path: Path, wall: Callable[[], float], patience: float) -> None:
         """
@@ -186,7 +197,7 @@ class SQLiteConnection:
         """
         @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
         """
-        guarded = GuardedTransaction(self._database)
+        guarded = GuardedTransaction(self._database, self.passing)
         self._run(_SAVEPOINT)
         self._running = True
         try:
@@ -194,6 +205,8 @@ class SQLiteConnection:
         finally:
             self._running = False
             guarded.end()
+        if guarded.broken is not None:
+            raise guarded.broken
         if not self._database.in_transaction:
             raise _UndoneError("the transaction was undone by the database")
         if outcome is None or isinstance(outcome, RPCError):

@@ -50,6 +50,9 @@ class SQLStore:
     durable: Final = True
     shared: Final = True
     classes: Final = ("readonly", "idempotent", "once", "transactional")
+    #: Whether each run has a transaction of its own, so that it holds the locks
+    #: of no other.
+    alone: bool = False
 
     def __init__(
         self,
@@ -161,7 +164,10 @@ class SQLStore:
         """
         @see: L{IDedupStore.transact<twisted_rpc.interfaces.IDedupStore>}
         """
-        return self._ask(lambda tx: self._transitions.transact(tx, claim, run))
+        assert self._workers is not None, "the store has not been started"
+        return self._workers.ask(
+            lambda tx: self._transitions.transact(tx, claim, run), alone=self.alone
+        )
 
     def complete(
         self, key: Key, fence: int, outcome: Outcome

@@ -5,6 +5,7 @@ The transaction that a C{@transactional} method is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Self
 
 #: What ends a transaction, or the connection, or changes what either means.
@@ -29,6 +30,19 @@ _OURS: Final = frozenset(
 )
 
 
+#: Statements that end a transaction; C{ROLLBACK TO} does not.
+_ENDS: Final = frozenset(
+    {"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "ROLLBACK", "START"}
+)
+
+
+def _ends(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"{what} would end the transaction of the call, which is committed when its"
+        " method has returned; raise an error to undo what it did"
+    )
+
+
 class TransactionEndedError(Exception):
     """
     A transaction was used after the method that was given it had returned.
@@ -47,19 +61,24 @@ class GuardedCursor:
     def __getattr__(self, name: str) -> Any:
         self._transaction.check()
         value = getattr(self._cursor, name)
-        if name in {"execute", "executemany", "executescript"}:
-
-            def execute(*args: Any, **kwargs: Any) -> GuardedCursor:
-                self._transaction.check()
-                value(*args, **kwargs)
-                return self
-
-            return execute if name != "executescript" else self._refuse_script
+        if name == "executescript":
+            # sqlite3 commits before it runs one.
+            raise _ends("executescript")
         return value
 
-    def _refuse_script(self, script: str) -> None:
-        # sqlite3 commits before it runs one.
-        raise RuntimeError("executescript would commit the transaction of the call")
+    def execute(self, sql: Any, *args: Any, **kwargs: Any) -> Self:
+        """
+        Run a statement.
+        """
+        self._transaction.run(self._cursor.execute, sql, *args, **kwargs)
+        return self
+
+    def executemany(self, sql: Any, *args: Any, **kwargs: Any) -> Self:
+        """
+        Run a statement once for each of many arguments.
+        """
+        self._transaction.run(self._cursor.executemany, sql, *args, **kwargs)
+        return self
 
     def __iter__(self) -> GuardedCursor:
         return self
@@ -81,11 +100,21 @@ class GuardedTransaction:
 
     Everything else is the connection's own: C{cursor()}, and C{execute()} where
     it has that.
+
+    @ivar broken: an error after which the database has to be asked again from
+        the beginning, whatever the method makes of it; C{None}, there was none.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(
+        self, connection: Any, breaks: Callable[[BaseException], bool]
+    ) -> None:
+        """
+        @param breaks: whether an error of the database is such.
+        """
         self._connection = connection
+        self._breaks = breaks
         self._ended = False
+        self.broken: Exception | None = None
 
     def check(self) -> None:
         """
@@ -115,32 +144,38 @@ class GuardedTransaction:
 
         @return: the cursor of its rows.
         """
-        self.check()
-        return GuardedCursor(self._connection.execute(*args, **kwargs), self)
+        return self.cursor().execute(*args, **kwargs)
 
     def executemany(self, *args: Any, **kwargs: Any) -> GuardedCursor:
         """
         Run a statement once for each of many arguments.
         """
+        return self.cursor().executemany(*args, **kwargs)
+
+    def run(self, execute: Callable[..., Any], sql: Any, *args: Any, **kw: Any) -> None:
+        """
+        Run a statement, unless it would end the transaction.
+        """
         self.check()
-        cursor = self._connection.cursor()
-        cursor.executemany(*args, **kwargs)
-        return GuardedCursor(cursor, self)
+        words = sql.split(None, 2) if isinstance(sql, str) else ()
+        first = words[0].rstrip(";").upper() if words else ""
+        if first in _ENDS and not (first == "ROLLBACK" and len(words) > 1):
+            raise _ends(first)
+        try:
+            execute(sql, *args, **kw)
+        except Exception as error:
+            if self._breaks(error):
+                self.broken = error
+            raise
 
     def __getattr__(self, name: str) -> Any:
         self.check()
         if name in _OURS or name == "executescript":
-            raise RuntimeError(
-                f"{name} would end the transaction of the call, which is committed"
-                " when its method has returned; raise an error to undo what it did"
-            )
+            raise _ends(name)
         return getattr(self._connection, name)
 
     def __enter__(self) -> Self:
-        raise RuntimeError(
-            "'with' would end the transaction of the call, which is committed when its"
-            " method has returned"
-        )
+        raise _ends("'with'")
 
     def __exit__(self, *_: object) -> None:
         raise RuntimeError("the transaction was not entered")

@@ -4,11 +4,12 @@ The steps of a store, each inside a transaction that somebody else commits.
 
 What is decided is decided by the table (L{judged}); the insertion at the
 beginning of L{Transitions.claim} is what it says of nearly every call, in one
-statement, and the conformance suite holds it to that.
+statement, and the conformance suite holds it to that (rows 2 to 4, 12 and 15).
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
@@ -39,9 +40,14 @@ class Transaction(Protocol):
     """
     A transaction of a database, begun already.
 
+    @ivar claim: inserts a record that is IN_PROGRESS, if its holder's floor is below
+        it and there is none, and returns its fence.  Its arguments are the columns
+        C{seq, name, owner, delivery, method, params, size, stamp, holder}, then
+        the principal, what the floor must be below, and at least.
     @ivar grown: bytes by which what a holder has here has grown in it.
     """
 
+    claim: str
     grown: dict[str, int]
 
     def execute(self, sql: str, args: Sequence[Any] = ()) -> Any:
@@ -85,30 +91,6 @@ class Bounds(Protocol):
 _SESSIONS: Final = ""
 
 _COLUMNS: Final = "state, fence, owner, delivery, method, params, outcome"
-
-_INSERT: Final = """
-    INSERT INTO rpc_records (holder, seq, name, state, fence, owner, delivery, method,
-                             params, outcome, size, stamp, begun, ended)
-    SELECT holder, {int}, {text}, 'IN_PROGRESS', 1, {text}, {text}, {text},
-           {bytes}, NULL, {int}, {float}, {now}, 0
-    FROM rpc_holders
-"""
-
-# Row 15, with rows 2 to 4 or 12 in the same statement.
-_CLAIM_SEQ: Final = (
-    _INSERT
-    + """
-    WHERE holder = ? AND principal = ? AND floor < ? AND floor >= ?
-    {share} ON CONFLICT DO NOTHING RETURNING fence
-    """
-)
-_CLAIM_NAME: Final = (
-    _INSERT
-    + """
-    WHERE holder = ? AND floor < ?
-    {share} ON CONFLICT DO NOTHING RETURNING fence
-    """
-)
 
 _RECLAIM: Final = """
     UPDATE rpc_records SET state = 'IN_PROGRESS', fence = fence + 1, owner = ?,
@@ -263,8 +245,7 @@ class Transitions:
         """
         @see: L{IDedupStore.release<twisted_rpc.interfaces.IDedupStore>}
         """
-        # The row is locked from here on, so that a claim of what is dropped sees
-        # the floor above it.
+        # First the floor: whoever finds a record gone finds the floor above it.
         tx.execute(
             "UPDATE rpc_holders SET floor = ? WHERE holder = ? AND floor < ?",
             (floor, session, floor),
@@ -306,13 +287,10 @@ class Transitions:
             claim.timestamp,
             key.holder,
         )
-        if key.seq:
-            lowest = key.seq - self._bounds.window
-            rows = tx.execute(_CLAIM_SEQ, (*new, claim.principal, key.seq, lowest))
-        else:
-            rows = tx.execute(_CLAIM_NAME, (*new, claim.timestamp))
-        row = rows.fetchone()
-        if row is None:
+        above = key.seq or claim.timestamp
+        least = key.seq - self._bounds.window if key.seq else -math.inf
+        row = tx.execute(tx.claim, (*new, claim.principal, above, least)).fetchone()
+        if row is None or row[0] is None:
             return None
         _grow(tx, key.holder, RECORD_SIZE)
         return Found(Verdict.RUN, row[0])
@@ -351,7 +329,7 @@ class Transitions:
         @return: whether the session is there and the caller's, and its floor or
             the principal's.
         """
-        ask = "SELECT principal, floor FROM rpc_holders WHERE holder = ? {share}"
+        ask = "SELECT principal, floor FROM rpc_holders WHERE holder = ?"
         row = tx.execute(ask, (claim.key.holder,)).fetchone()
         if claim.key.seq:
             if row is None or row[0] != claim.principal:
@@ -563,7 +541,7 @@ class Transitions:
 
         @return: bytes that were freed.
         """
-        # The floor is locked first, and then looked at what there is.
+        # The floor is locked first, and then it is looked at what there is.
         tx.execute("SELECT 1 FROM rpc_holders WHERE holder = ? {update}", (holder,))
         rows = tx.execute(which, args).fetchall()
         if not rows:

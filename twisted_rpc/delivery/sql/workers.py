@@ -10,9 +10,9 @@ serves many (group commit).
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -82,10 +82,11 @@ Step = Callable[[Any], Any]
 
 
 class _Asked:
-    __slots__ = ("deferred", "since", "step")
+    __slots__ = ("alone", "deferred", "since", "step")
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, alone: bool) -> None:
         self.step = step
+        self.alone = alone
         self.deferred: Deferred[Any] = Deferred()
         self.since = time.monotonic()
 
@@ -118,7 +119,8 @@ class Workers:
         self._committed = committed
         self._most = together
         self._patience = patience
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._queue: deque[_Asked] = deque()
+        self._waiting = Condition()
         self._stopping = Event()
         self._closed = False
         self._ends: list[Deferred[None]] = []
@@ -132,16 +134,20 @@ class Workers:
                 daemon=True,
             ).start()
 
-    def ask(self, step: Step) -> Deferred[Any]:
+    def ask(self, step: Step, *, alone: bool = False) -> Deferred[Any]:
         """
         Do C{step} in a transaction.
+
+        @param alone: in one of its own.
 
         @return: fires when that has been committed.
         """
         if self._closed:
             return fail(StoreError("the store is closed"))
-        asked = _Asked(step)
-        self._queue.put(asked)
+        asked = _Asked(step, alone)
+        with self._waiting:
+            self._queue.append(asked)
+            self._waiting.notify()
         return asked.deferred
 
     def stop(self) -> Deferred[Any]:
@@ -153,8 +159,8 @@ class Workers:
         if not self._closed:
             self._closed = True
             self._stopping.set()
-            for _ in self._ends:
-                self._queue.put(None)
+            with self._waiting:
+                self._waiting.notify_all()
         return gatherResults(self._ends)
 
     # -- in the threads ---------------------------------------------------------------
@@ -175,21 +181,18 @@ class Workers:
 
         @return: all that waits, in its order; C{None}: this thread is to end.
         """
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < self._most:
-            try:
-                another = self._queue.get_nowait()
-            except Empty:
-                break
-            if another is None:
-                # For later, or for another thread.
-                self._queue.put(None)
-                break
-            batch.append(another)
-        return batch
+        queue = self._queue
+        with self._waiting:
+            while not queue:
+                if self._closed:
+                    return None
+                self._waiting.wait()
+            batch = [queue.popleft()]
+            if batch[0].alone:
+                return batch
+            while queue and len(batch) < self._most and not queue[0].alone:
+                batch.append(queue.popleft())
+            return batch
 
     def _deliver(self, batch: Sequence[_Asked], results: Sequence[Any]) -> None:
         for asked, result in zip(batch, results, strict=True):

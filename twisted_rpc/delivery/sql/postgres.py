@@ -1,0 +1,372 @@
+# -*- test-case-name: tests.delivery.test_postgres -*-
+"""
+Records in a PostgreSQL database, shared by servers on many machines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from twisted_rpc.delivery.bounds import check_bounds
+from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.delivery.records import Outcome
+from twisted_rpc.delivery.sql.schema import INSERT, TABLES, VERSION
+from twisted_rpc.delivery.sql.store import SQLStore
+from twisted_rpc.delivery.sql.transaction import GuardedTransaction
+from twisted_rpc.delivery.sql.workers import Workers
+from twisted_rpc.errors import RPCError
+from twisted_rpc.interfaces import IDedupStore
+
+#: Steps in one transaction: it holds the locks of all of them.
+_TOGETHER: Final = 16
+
+#: Seconds that a transaction waits for a lock of another, e.g. for the run of the
+#: same call in another server.
+_LOCK: Final = 2
+
+#: Seconds that a transaction may do nothing: its process has been stopped.
+_IDLE: Final = 60
+
+#: What servers that make the tables at the same time wait for each other with.
+_MAKING: Final = 0x7270635F
+
+_WORDS: Final = {
+    "share": "FOR SHARE",
+    "update": "FOR UPDATE",
+    "update_h": "FOR UPDATE OF h",
+    "skip": "FOR UPDATE OF h SKIP LOCKED",
+    "now": "EXTRACT(EPOCH FROM clock_timestamp())::float8",
+    "blob": "BYTEA",
+    "real": "DOUBLE PRECISION",
+    "small": "",
+    "int": "%s::bigint",
+    "text": "%s::text",
+    "bytes": "%s::bytea",
+    "float": "%s::float8",
+}
+
+#: The statements of a function see what was committed before each of them, so the
+#: second look at the floor is no older than the insertion: a record that somebody
+#: dropped, which made room for this one, was dropped with a rise of the floor.
+#: Nobody waits for anybody's lock.
+_FUNCTION: Final = "".join(
+    (
+        """
+        CREATE OR REPLACE FUNCTION rpc_claim_1 (
+            bigint, text, text, text, text, bytea, bigint, float8, text, text, float8,
+            float8
+        ) RETURNS bigint LANGUAGE plpgsql AS $$
+        DECLARE claimed bigint;
+        BEGIN
+        """,
+        INSERT.replace("RETURNING fence", "RETURNING fence INTO claimed;").format(
+            columns="$1, $2, $3, $4, $5, $6, $7, $8, $9",
+            holder="$9",
+            principal="$10",
+            above="$11",
+            least="$12",
+            now=_WORDS["now"],
+        ),
+        """
+            IF claimed IS NOT NULL THEN
+                PERFORM 1 FROM rpc_holders
+                WHERE holder = $9 AND principal = $10 AND floor < $11;
+                IF NOT FOUND THEN
+                    DELETE FROM rpc_records
+                    WHERE holder = $9 AND seq = $1 AND name = $2;
+                    RETURN NULL;
+                END IF;
+            END IF;
+            RETURN claimed;
+        END $$
+        """,
+    )
+)
+
+_CLAIM: Final = (
+    "SELECT rpc_claim_1(?::bigint, ?, ?, ?, ?, ?::bytea, ?::bigint, ?::float8, ?, ?,"
+    " ?::float8, ?::float8)"
+)
+
+#: Deadlocks, lock timeouts, a server that starts or shuts down.
+_PASSING: Final = re.compile(r"40...|55P03|57P0[1-3]|53300")
+
+
+def psycopg() -> ModuleType:
+    """
+    The library.
+
+    @raise ImportError: it is not installed; the text says what to do.
+    """
+    try:
+        import psycopg  # noqa: PLC0415 - only where it is used
+    except ImportError as error:
+        raise ImportError(
+            "the postgresql store needs psycopg: pip install 'twisted_rpc[postgres]'"
+        ) from error
+    return psycopg
+
+
+class _UndoneError(Exception):
+    """A transaction was ended by somebody else."""
+
+
+class PostgresConnection:
+    """
+    A connection of one thread, and the transaction that is open on it.
+    """
+
+    claim: str = _CLAIM
+
+    def __init__(self, conninfo: str) -> None:
+        self._library = psycopg()
+        self._texts: dict[str, str] = {}
+        self.grown: dict[str, int] = {}
+        self._database = self._library.connect(
+            conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            prepare_threshold=1,
+            application_name="twisted_rpc",
+        )
+        self._run = self._database.execute
+        self._run(
+            f"SET lock_timeout = '{_LOCK}s';"
+            f" SET idle_in_transaction_session_timeout = '{_IDLE}s';"
+            " SET synchronous_commit = on;"
+            " SET default_transaction_isolation = 'read committed'"
+        )
+
+    def begin(self) -> PostgresConnection:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        self._run("BEGIN")
+        self.grown = {}
+        return self
+
+    def commit(self) -> None:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        self._run("ROLLBACK")
+
+    def close(self) -> None:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        self._database.close()
+
+    def lost(self, error: BaseException) -> bool:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        return bool(self._database.closed)
+
+    def passing(self, error: BaseException) -> bool:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        return _PASSING.fullmatch(getattr(error, "sqlstate", None) or "") is not None
+
+    def trouble(self, error: BaseException) -> str | None:
+        """
+        @see: L{twisted_rpc.delivery.sql.workers.Connection}
+        """
+        if isinstance(error, self._library.Error | _UndoneError):
+            return _line(error)
+        return None
+
+    # -- the transaction --------------------------------------------------------------
+
+    def execute(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        text = self._texts.get(sql)
+        if text is None:
+            text = self._texts[sql] = sql.replace("?", "%s").format(**_WORDS)
+        return self._run(text, args)
+
+    def gone(self, owner: str) -> bool:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        return (
+            self.execute(
+                "SELECT 1 FROM rpc_owners WHERE owner = ? AND lease >= {now}", (owner,)
+            ).fetchone()
+            is None
+        )
+
+    def alone(self, run: Callable[[Any], Outcome | None]) -> Outcome | None:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        guarded = GuardedTransaction(
+            self._database, lambda it: self.passing(it) or self.lost(it)
+        )
+        self._run("SAVEPOINT rpc_call")
+        try:
+            outcome = run(guarded)
+        finally:
+            guarded.end()
+        if guarded.broken is not None:
+            # A deadlock, a lost connection: none of the method's business.
+            raise guarded.broken
+        status = self._database.info.transaction_status
+        if status == self._library.pq.TransactionStatus.INERROR and isinstance(
+            outcome, bytes
+        ):
+            raise _UndoneError("a statement failed, and its method went on regardless")
+        if status in {
+            self._library.pq.TransactionStatus.IDLE,
+            self._library.pq.TransactionStatus.UNKNOWN,
+        }:
+            raise _UndoneError("the transaction of a call was ended")
+        if outcome is None or isinstance(outcome, RPCError):
+            self._run("ROLLBACK TO rpc_call")
+        self._run("RELEASE rpc_call")
+        return outcome
+
+
+@implementer(IDedupStore)
+class PostgresStore(SQLStore):
+    """
+    Records in a PostgreSQL database.
+
+    Servers are alive while they renew their lease, by the database's clock.
+    C{@transactional} methods run in one of its threads, on tables of the same
+    database.
+    """
+
+    name: Final = "postgresql"
+    alone = True
+
+    def __init__(
+        self, conninfo: str, *, lease: float = 15.0, connections: int = 8, **limits: Any
+    ) -> None:
+        """
+        @param conninfo: C{"postgresql://user@host/database"}, or as libpq takes
+            it.
+        @param lease: seconds that a server is taken to be alive after its last
+            sign of life; those come every five.
+        @param connections: to the database, each with a thread.
+        @param limits: as of L{SQLStore}.
+
+        @raise ImportError: psycopg is not installed.
+        """
+        super().__init__(**limits)
+        check_bounds(lease=lease, connections=connections, total_bytes=self.total_bytes)
+        library = psycopg()
+        self._conninfo = conninfo
+        self.lease = lease
+        self._connections = connections
+        parts = library.conninfo.conninfo_to_dict(conninfo)
+        # Without the password.
+        self._where = f"{parts.get('host') or 'localhost'}/{parts.get('dbname') or ''}"
+
+    def start(self, reactor: Any) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.start<twisted_rpc.interfaces.IDedupStore>}
+        """
+        self._begin_life()
+        self._workers = Workers(
+            reactor,
+            self._connect,
+            self._transitions.committed,
+            threads=self._connections,
+            together=_TOGETHER,
+            patience=self.patience,
+        )
+        started: Deferred[None] = self._workers.ask(self._begin)
+        return started.addErrback(self._not_started)
+
+    def _not_started(self, failure: Any) -> Deferred[Any]:
+        workers, self._workers = self._workers, None
+        assert workers is not None
+        error = failure.value
+        text = str(error) if isinstance(error, StoreError) else _line(error)
+        failed = StoreError(f"the store cannot be used: {self._where}: {text}")
+
+        def fail(_: Any) -> None:
+            raise failed from error
+
+        return workers.stop().addCallback(fail)
+
+    def _connect(self) -> PostgresConnection:
+        try:
+            return PostgresConnection(self._conninfo)
+        except psycopg().Error as error:
+            raise StoreError(_line(error)) from error
+
+    def _begin(self, tx: PostgresConnection) -> None:
+        """
+        Make what is missing, begin a life, and settle what earlier lives left.
+        """
+        tx.execute("SELECT pg_advisory_xact_lock(?)", (_MAKING,))
+        for table in TABLES:
+            tx.execute(table)
+        tx.execute(_FUNCTION)
+        for name, value in (("version", VERSION), ("floor", 0), ("sessions", 0)):
+            tx.execute(
+                "INSERT INTO rpc_facts (name, value) VALUES (?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (name, value),
+            )
+        (version,) = tx.execute(
+            "SELECT value FROM rpc_facts WHERE name = 'version'"
+        ).fetchone()
+        if version != VERSION:
+            raise StoreError(
+                "the tables were made by another version of this program: they are"
+                f" version {version:g}, not {VERSION}"
+            )
+        self._renew(tx)
+        if self.named:
+            # Nobody else has the name, so whoever had it has ended.
+            earlier = tx.execute(
+                "SELECT owner FROM rpc_owners WHERE node = ? AND owner <> ?",
+                (self.node, self.owner),
+            ).fetchall()
+            for (owner,) in earlier:
+                self._transitions.settle(tx, owner)
+        self._transitions.settle_gone(tx)
+        self._transitions.total = self._transitions.measure(tx)
+
+    def _renew(self, tx: PostgresConnection) -> None:
+        tx.execute(
+            "INSERT INTO rpc_owners (owner, node, lease) VALUES (?, ?, {now} + ?)"
+            " ON CONFLICT (owner) DO UPDATE SET lease = excluded.lease",
+            (self.owner, self.node, self.lease),
+        )
+
+    def expire(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
+        """
+        # By itself: nothing must keep it from being committed.
+        renewed = self._ask(self._renew)
+        return renewed.addCallback(lambda _: self._ask(self._transitions.expire))
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self._where}>"
+
+
+def _line(error: BaseException) -> str:
+    """
+    What a database says, in one line.
+    """
+    return " ".join(str(error).split()) or type(error).__name__
