@@ -229,6 +229,20 @@ class PlainTests(ConversationTestCase):
         )
         self.assertIn("100 s behind", answer["error"])
 
+    def test_dated_by_the_server(self) -> None:
+        """
+        D32: where the server dates requests, the clocks of callers do not matter.
+        """
+        talk = Conversation(IDL, Work(), sessionless_clock="server")
+        self.addCleanup(talk.close)
+        for seconds in (-100, 1000):
+            message = {
+                **talk.request(f"{seconds}", "add", [1, 2]),
+                "timestamp": talk.clock.seconds() + seconds,
+            }
+            (answer,) = talk.say(talk.connect(), message)
+            self.assertEqual(answer["result"], 3)
+
     def test_from_the_future(self) -> None:
         """
         D32: a timestamp far ahead is refused.

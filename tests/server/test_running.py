@@ -30,7 +30,7 @@ from twisted_rpc.call import Request, compose
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.errors import Internal, NotFound, Unimplemented
 from twisted_rpc.idl import load_idl_text
-from twisted_rpc.server.coroutines import asyncio_loop, start
+from twisted_rpc.server.coroutines import Watch, asyncio_loop, start
 from twisted_rpc.testing import MemoryClock, Pair, connect
 
 IDL = """
@@ -63,6 +63,7 @@ class Work:
         self.gate.set()
         self.threads: set[int] = set()
         self.clock: Any = None
+        self.fails = False
 
     def direct(self, a: int) -> int:
         """At once."""
@@ -85,9 +86,13 @@ class Work:
     async def awaited(self, a: int) -> int:
         """A coroutine."""
         before = current_call()
+        if self.fails:
+            raise NotFound(message="gone")
         if a:
             self.waiting.append(Deferred())
             await self.waiting[-1]
+        if a > 1000:
+            self.clock.advance(a / 1000)
         assert current_call() is before
         self.calls.append(before)
         return a
@@ -252,7 +257,7 @@ class RunningTests(SynchronousTestCase):
         """
         work = self.start(debug_errors=True)
         for what, said in (
-            ("exit", "SystemExit: 3"),
+            ("exit", "3"),
             ("unprintable", "its text cannot be had"),
         ):
             error = self.assertRaises(Internal, self.pair.result, work.raising(what))
@@ -268,6 +273,30 @@ class RunningTests(SynchronousTestCase):
             self.pair.result(work.direct(1500))
         (event,) = [each for each in events if "held the reactor" in each["log_format"]]
         self.assertEqual((event["method"], event["milliseconds"]), ("direct", 1500))
+
+    def test_slow_later(self) -> None:
+        """
+        So is a coroutine that holds it after it has waited.
+        """
+        work = self.start()
+        answer = with_options(work, timeout=9.0).awaited(1200)
+        with capturedLogs() as events:
+            self.fire()
+        self.assertEqual(self.pair.result(answer), 1200)
+        (event,) = [each for each in events if "held the reactor" in each["log_format"]]
+        self.assertEqual((event["method"], event["milliseconds"]), ("awaited", 1200))
+
+    def test_coroutine_that_fails(self) -> None:
+        """
+        An error is the caller's before the coroutine has waited and after.
+        """
+        work = self.start()
+        answer = work.awaited(7)
+        self.pair.pump()
+        self.work.waiting[0].errback(NotFound(message="gone"))
+        self.assertRaises(NotFound, self.pair.result, answer)
+        self.work.fails = True
+        self.assertRaises(NotFound, self.pair.result, work.awaited(0))
 
     def test_threads_are_bounded(self) -> None:
         """
@@ -430,7 +459,10 @@ class AsyncioTests(SynchronousTestCase):
         results: list[Any] = []
 
         def run() -> None:
-            start(work(), contextvars.Context(), loop).addBoth(results.append)
+            watch = Watch(loop.time, 9.0, lambda whose, held: None)
+            start(work(), contextvars.Context(), loop, watch, None).addBoth(
+                results.append
+            )
             loop.call_soon(fires.callback, 2)
             loop.call_later(0.01, fails.errback, ZeroDivisionError())
             loop.call_later(0.05, loop.stop)

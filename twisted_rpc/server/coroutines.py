@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from twisted_rpc.call import without_call
-
-_T = TypeVar("_T")
 
 
 def asyncio_loop(reactor: IReactorTime) -> asyncio.AbstractEventLoop | None:
@@ -48,11 +46,49 @@ def forget_calls(reactor: Any) -> None:
             setattr(reactor, name, partial(without_call, method))
 
 
+class Watch:
+    """
+    Tells of each step of a coroutine that holds the reactor for too long.
+    """
+
+    __slots__ = ("_seconds", "_slow", "_tell")
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        slow: float,
+        tell: Callable[[Any, float], None],
+    ) -> None:
+        """
+        @param slow: seconds that are too long.
+        @param tell: is given what L{start} was given, and how long it took.
+        """
+        self._seconds = seconds
+        self._slow = slow
+        self._tell = tell
+
+    def step(
+        self, whose: Any, coroutine: Any, value: Any, error: BaseException | None
+    ) -> Any:
+        """
+        Let C{coroutine} go on until it waits again, or ends.
+        """
+        started = self._seconds()
+        try:
+            return coroutine.send(value) if error is None else coroutine.throw(error)
+        finally:
+            held = self._seconds() - started
+            if held > self._slow:
+                self._tell(whose, held)
+
+
 def start(
-    coroutine: Coroutine[Any, Any, _T],
+    coroutine: Coroutine[Any, Any, Any],
     context: Context,
     loop: asyncio.AbstractEventLoop | None,
-) -> Deferred[_T]:
+    watch: Watch,
+    whose: Any,
+) -> Any:
     """
     Run C{coroutine} in C{context}.
 
@@ -60,25 +96,57 @@ def start(
     Deferreds alike; without, it may await Deferreds, and an asyncio future in it
     would never fire.
 
-    @return: fires with its result; cancelling it cancels what it awaits.
+    @param whose: what C{watch} tells.
+
+    @return: its result, if it does not wait for anything; else a Deferred that
+        fires with it, and that cancels what it awaits.
     """
-    if loop is None:
-        return context.run(Deferred.fromCoroutine, coroutine)
-    task = loop.create_task(_task(coroutine, loop), context=context)
-    return Deferred.fromFuture(task)
+    if loop is not None:
+        task = loop.create_task(_task(coroutine, loop, watch, whose), context=context)
+        return Deferred.fromFuture(task)
+    try:
+        awaited = context.run(coroutine.send, None)
+    except StopIteration as stop:
+        return stop.value
+    rest = _rest(coroutine, awaited, watch, whose)
+    return context.run(Deferred.fromCoroutine, rest)
+
+
+def _rest(
+    coroutine: Coroutine[Any, Any, Any], awaited: Any, watch: Watch, whose: Any
+) -> Generator[Any, Any, Any]:
+    """
+    What C{coroutine} does after its first step.
+    """
+    while True:
+        value, error = None, None
+        try:
+            value = yield awaited
+        except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to catch
+            error = raised
+        try:
+            awaited = watch.step(whose, coroutine, value, error)
+        except StopIteration as stop:
+            return stop.value
 
 
 async def _task(
-    coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
-) -> _T:
+    coroutine: Coroutine[Any, Any, Any],
+    loop: asyncio.AbstractEventLoop,
+    watch: Watch,
+    whose: Any,
+) -> Any:
     # A task is made of a real coroutine only, since Python 3.12.
-    return await _awaiting_both(coroutine, loop)
+    return await _awaiting_both(coroutine, loop, watch, whose)
 
 
 @types.coroutine
 def _awaiting_both(
-    coroutine: Coroutine[Any, Any, _T], loop: asyncio.AbstractEventLoop
-) -> Generator[Any, Any, _T]:
+    coroutine: Coroutine[Any, Any, Any],
+    loop: asyncio.AbstractEventLoop,
+    watch: Watch,
+    whose: Any,
+) -> Generator[Any, Any, Any]:
     """
     Pass on what C{coroutine} awaits, Deferreds turned into futures.
     """
@@ -86,15 +154,14 @@ def _awaiting_both(
     error: BaseException | None = None
     while True:
         try:
-            awaited = coroutine.send(value) if error is None else coroutine.throw(error)
+            awaited = watch.step(whose, coroutine, value, error)
         except StopIteration as stop:
-            result: _T = stop.value
-            return result
+            return stop.value
         value, error = None, None
         try:
             if isinstance(awaited, Deferred):
                 value = yield from awaited.asFuture(loop).__await__()
             else:
                 value = yield awaited
-        except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to catch
+        except BaseException as raised:  # noqa: BLE001 - as in _rest
             error = raised

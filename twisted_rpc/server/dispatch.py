@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.call import Answer, Request, run_current
 from twisted_rpc.errors import Code, InvalidValue, RPCError, refusal
 from twisted_rpc.server.admission import Admission
-from twisted_rpc.server.coroutines import asyncio_loop, forget_calls, start
+from twisted_rpc.server.coroutines import Watch, asyncio_loop, forget_calls, start
 from twisted_rpc.server.threads import Threads
 
 #: A call that holds the reactor for longer is named in the log, in seconds.
@@ -63,6 +63,7 @@ class Dispatch:
             forget_calls(reactor)
         self._debug_errors = debug_errors
         self._slow = slow
+        self._watch = Watch(self._seconds, slow, self._name_slow)
 
     def respond(self, request: Request) -> Answer:
         """
@@ -96,7 +97,7 @@ class Dispatch:
         try:
             result = context.run(run_current, request, method.function, args)
             if type(result) is CoroutineType:
-                result = start(result, context, self._loop)
+                result = start(result, context, self._loop, self._watch, request)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -114,7 +115,7 @@ class Dispatch:
             if isinstance(result, Deferred):
                 return self._wait(request, result)
             if isinstance(result, Awaitable):
-                return self._wait(request, start(_await(result), context, self._loop))
+                return self._awaited(request, result, context)
             raise self._unfit(request, error) from None
         return encoded
 
@@ -174,6 +175,17 @@ class Dispatch:
         except InvalidValue as error:
             return self._unfit(request, error)
         return encoded
+
+    def _awaited(
+        self, request: Request, result: Awaitable[Any], context: Context
+    ) -> Answer:
+        try:
+            value = start(_await(result), context, self._loop, self._watch, request)
+        except BaseException as error:
+            raise self._error(request, error) from error
+        return self._wait(
+            request, value if isinstance(value, Deferred) else succeed(value)
+        )
 
     def _wait(self, request: Request, result: Deferred[Any]) -> Answer:
         """
@@ -247,7 +259,7 @@ class Dispatch:
             **_fields(request),
         )
         if self._debug_errors:
-            return self._internal(f"{type(error).__name__}: {_text(error)}", error_id)
+            return self._internal(_text(error) or type(error).__name__, error_id)
         return self._internal(f"Internal error (error_id {error_id})", error_id)
 
     def _unfit(self, request: Request, error: InvalidValue) -> RPCError:
