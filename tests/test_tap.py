@@ -25,6 +25,7 @@ from twisted_rpc.quantities import duration, size
 from twisted_rpc.twistd.frames import Secrets, show
 from twisted_rpc.twistd.logs import as_json, as_text, read_levels
 from twisted_rpc.twistd.serving import ServingRPC
+from twisted_rpc.wire.limits import OFF
 
 ROOT = Path(__file__).parent.parent
 
@@ -214,6 +215,13 @@ class OptionsTests(TapTestCase):
             (["--idl", str(self.idl)], "there is a service A already"),
             (["--dedup", "memory:sessions=many"], "whole number of 1 or more"),
             (["--drain"], "option --drain requires argument"),
+            (["--limit", "idel=3s"], "did you mean idle?"),
+            (["--limit", "moon=3"], "no limit 'moon'"),
+            (["--limit", "idle"], "has no value"),
+            (["--limit", "idle=soon"], "idle: 'soon' is not a duration"),
+            (["--limit", "max_queue=many"], "max_queue: 'many' is not a whole number"),
+            (["--limit", "output=off"], "output cannot be switched off"),
+            (["--limit", "max_inflight=0"], "max_inflight is 0"),
             (["--thread-queue", "-1"], "whole number of 0 or more"),
         ):
             self.assertIn(said, self.complaint(*words))
@@ -225,7 +233,14 @@ class OptionsTests(TapTestCase):
         options = self.options(
             "--max-frame", "64KiB", "--drain", "500ms", "--dedup", "memory:window=9,retention=1m",
             "--log-level", "wire=debug", "--log-format", "json", "--access-log", "0.5",
+            "--limit", "idle=5m", "--limit", "max-queue=7", "--limit", "delay=off",
+            "--limit", "max_meta=1KiB",
         )  # fmt: skip
+        limits = options.limits
+        self.assertEqual(
+            (limits.idle, limits.max_queue, limits.max_meta), (300, 7, 1024)
+        )
+        self.assertEqual(limits.delay, OFF)
         self.assertEqual(options.limits.max_frame, 65536)
         self.assertEqual(options["drain"], 0.5)
         self.assertEqual((options.store.window, options.store.retention), (9, 60.0))

@@ -828,7 +828,7 @@ class OverdueTests(TransportCase):
         protocol, _ = self.connected(room=64 * KIB)
         protocol.send_frame(b"x" * 100_000)
         self.assertIsNone(protocol.overdue(30))
-        self.assertEqual(protocol.overdue(30.5), "stall")
+        self.assertEqual(protocol.overdue(30.5), "write_stall")
 
     def test_progress(self) -> None:
         """
@@ -849,7 +849,7 @@ class OverdueTests(TransportCase):
         protocol.send_frame(b"x" * 100_000)
         self.clock.advance(20)
         protocol.pauseProducing()
-        self.assertEqual(protocol.overdue(30.5), "stall")
+        self.assertEqual(protocol.overdue(30.5), "write_stall")
 
 
 class CloseTests(TransportCase):

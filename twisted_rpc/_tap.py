@@ -30,6 +30,7 @@ from twisted_rpc.stores import named_store
 from twisted_rpc.twistd.check import report
 from twisted_rpc.twistd.frames import log_frames, secrets_of
 from twisted_rpc.twistd.implementations import UnusableError, load, match
+from twisted_rpc.twistd.limits import read_limits
 from twisted_rpc.twistd.listening import announce
 from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.logs import FORMATS, Format, is_debugged, read_levels
@@ -143,6 +144,7 @@ class Options(usage.Options):
         self["idl-path"] = []
         self["earlier-idl"] = []
         self["log-level"] = []
+        self["limit"] = []
         # Some of the texts are docstrings of methods, indented as such.
         self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
         self.registry = Registry()
@@ -185,6 +187,13 @@ class Options(usage.Options):
         its difference from what is served comes to; repeatable.
         """
         self["earlier-idl"].append(path)
+
+    def opt_limit(self, limit: str) -> None:
+        """
+        NAME=VALUE; repeatable. A limit of the server, such as max_concurrency=500,
+        idle=5m or delay=off; the reference page of limits names them all.
+        """
+        self["limit"].append(limit)
 
     def opt_log_level(self, level: str) -> None:
         """
@@ -260,6 +269,9 @@ class Options(usage.Options):
         _choose(self, "log-format", FORMATS)
         max_frame = _value("--max-frame", size, self["max-frame"])
         self.limits = _value("--max-frame", lambda it: Limits(max_frame=it), max_frame)
+        self.limits = _value(
+            "--limit", partial(read_limits, max_frame=max_frame), self["limit"]
+        )
         self.store = _value(
             "--dedup", partial(named_store, node=self._node()), self["dedup"]
         )

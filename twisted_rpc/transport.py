@@ -9,7 +9,9 @@ does not read.
 
 from __future__ import annotations
 
+from fcntl import ioctl
 from struct import Struct
+from termios import FIONREAD
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import (
@@ -23,11 +25,19 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rpc.pulse import FRESH, Pulse
 from twisted_rpc.wire.limits import KIB, Limits
 
 _LENGTH = Struct("!I")
 _unpack = _LENGTH.unpack_from
 _pack = _LENGTH.pack
+
+#: What one read gets at most (C{bufferSize} of Twisted's sockets).
+READ = 64 * KIB
+
+#: For a side that does not ask how old what it reads is.
+_ALWAYS_FRESH = Pulse(None)
+_ALWAYS_FRESH.fresh = float("inf")
 
 #: Frames of one connection that are handled before others get their turn, so
 #: that a flood on one connection costs the rest 0.5 ms and not 97 ms.
@@ -48,6 +58,8 @@ class FrameProtocol(Int32StringReceiver):
     during a turn leave in one write.
 
     @ivar heard: when bytes last came, in the clock's seconds.
+    @ivar arrived: when they can have come at the earliest: what the kernel kept
+        while nobody looked is as old as that.
     @ivar closing: the connection is being closed; nothing more is received.
     @ivar frames_received: how many were handed on.
     """
@@ -68,14 +80,19 @@ class FrameProtocol(Int32StringReceiver):
         "_held",
         "_held_size",
         "_lost",
+        "_more",
+        "_more_since",
         "_needed",
         "_out",
         "_out_size",
+        "_pulse",
+        "_read_size",
         "_reading",
         "_resumption",
         "_seconds",
         "_stalled_since",
         "_turn",
+        "arrived",
         "closing",
         "heard",
         "limits",
@@ -85,13 +102,23 @@ class FrameProtocol(Int32StringReceiver):
 
     transport: Any
 
-    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(
+        self, clock: IReactorTime, limits: Limits, pulse: Pulse | None = None
+    ) -> None:
+        """
+        @param pulse: tells how old what is read may be; C{None}: it is new.
+        """
         self._clock = clock
+        self._pulse = pulse if pulse is not None else _ALWAYS_FRESH
         self._seconds = clock.seconds
         self.limits = limits
         self.MAX_LENGTH = limits.max_frame
         self.paused = False
-        self.heard = clock.seconds()
+        self.heard = self.arrived = clock.seconds()
+        # The kernel may hold more than was read; since when.
+        self._more = False
+        self._more_since = 0.0
+        self._read_size = READ
         self.closing = False
         self.frames_received = 0
         # Input: the pieces of what is not a whole frame yet, or not its turn.
@@ -145,14 +172,21 @@ class FrameProtocol(Int32StringReceiver):
         if self._direct:
             # From here on the transport calls its buffer full (and reads so
             # much at once: Twisted has one attribute for both).
-            transport.bufferSize = self.limits.output
+            transport.bufferSize = self._read_size = self.limits.output
 
     def dataReceived(self, data: bytes) -> None:
         """
         Take bytes, in time linear in their number: a piece of a frame is kept
         as it came and joined once.
         """
-        self.heard = self._seconds()
+        now = self._seconds()
+        if now >= self._pulse.fresh or self._more:
+            self._date(now, len(data))
+        else:
+            self.arrived = now
+            if len(data) >= self._read_size:
+                self._more_to_come(now)
+        self.heard = now
         if self._discarding:
             return
         if self._held_size:
@@ -169,6 +203,43 @@ class FrameProtocol(Int32StringReceiver):
             self._held.clear()
             self._held_size = 0
         self._take(data)
+
+    def _date(self, now: float, size: int) -> None:
+        """
+        Find out how old what was just read may be: it was not there when the
+        connection was last seen empty, by a read that got less than there was
+        room for, or by a reactor that had nothing to read here.
+        """
+        since = now
+        if now >= self._pulse.fresh:
+            since = max(self.heard, self._pulse.looked(now))
+        if self._more:
+            since = min(since, self._more_since)
+            self._more = size >= self._read_size
+        elif size >= self._read_size:
+            self._more_to_come(since)
+        self.arrived = now
+        if now - since >= FRESH:
+            self.arrived = since
+            self.aged(now - since)
+
+    def _more_to_come(self, since: float) -> None:
+        if not self._more:
+            self._more = True
+            self._more_since = since
+
+    def _look(self) -> None:
+        """
+        Reading goes on: what was sent meanwhile is as old as the pause, but the
+        answer to what we have just sent is not.
+        """
+        if self._more and not (self._direct and _waits(self.transport.fileno())):
+            self._more = False
+
+    def aged(self, age: float) -> None:
+        """
+        The frames that come now are so many seconds old.
+        """
 
     def _take(self, data: bytes) -> None:
         """
@@ -249,8 +320,10 @@ class FrameProtocol(Int32StringReceiver):
                 if self._frame_started is not None:
                     # It could not go on while it was not read.
                     self._frame_started = self._seconds()
+                self._look()
                 self.transport.resumeProducing()
             else:
+                self._more_to_come(self._seconds())
                 self.transport.pauseProducing()
         if ready and not blocked and self._resumption is None:
             self._resumption = self._clock.callLater(0, self._resume)
@@ -262,6 +335,9 @@ class FrameProtocol(Int32StringReceiver):
         data = b"".join(self._held)
         self._held.clear()
         self._held_size = 0
+        age = self._seconds() - self.arrived
+        if age >= FRESH:
+            self.aged(age)
         self._take(data)
         if not self._reading:
             self._read_or_not()
@@ -467,7 +543,7 @@ class FrameProtocol(Int32StringReceiver):
         """
         @return: why the connection should be ended at C{now}, or C{None}: a
             frame that was begun and not finished (C{"frame"}), or a peer that
-            takes nothing of what it is sent (C{"stall"}).
+            takes nothing of what it is sent (C{"write_stall"}).
         """
         started = self._frame_started
         if started is not None and self._reading:
@@ -476,7 +552,7 @@ class FrameProtocol(Int32StringReceiver):
                 return "frame"
         stalled = self._stalled_since
         if stalled is not None and now - stalled > self.limits.write_stall:
-            return "stall"
+            return "write_stall"
         return None
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -495,6 +571,14 @@ class FrameProtocol(Int32StringReceiver):
             setattr(self, name, None)
             if call is not None and call.active():
                 call.cancel()
+
+
+def _waits(descriptor: int) -> bool:
+    """
+    Whether the kernel has something to read.
+    """
+    answer = ioctl(descriptor, FIONREAD, bytes(4))
+    return answer != bytes(4)
 
 
 def peer_name(transport: ITransport) -> str:

@@ -772,7 +772,7 @@ class CancelTests(ScriptedCase):
         connection.refuse(connection.calls[0], "RESOURCE_EXHAUSTED", retry_after=1000)
         self.pump()
         deferred.cancel()
-        self.advance(2)
+        self.advance(1.9)
         self.assertEqual(len(connection.calls), 1)
         self.assertEqual(connection.controls, [])
         self.client.close()

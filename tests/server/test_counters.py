@@ -58,12 +58,13 @@ class CountersTests(SynchronousTestCase):
         }
         self.assertEqual(pair.server.counters(), counted)
         self.assertIsNone(pair.server.factory.buildProtocol(None))
-        counted["connections_refused"] = 1
+        counted |= {"connections_refused": 1, "limits.max_connections": 1}
         self.assertEqual(pair.server.counters(), counted)
         proxy.wait().addErrback(lambda _: None)
         pair.pump()
         self.assertEqual(
-            pair.server.gauges(), {"connections_open": 1, "calls_running": 1}
+            pair.server.gauges(),
+            {"connections_open": 1, "calls_running": 1, "calls_waiting": 0},
         )
         pair.network.break_all()
         pair.pump()

@@ -64,6 +64,7 @@ class Work:
         self.threads: set[int] = set()
         self.clock: Any = None
         self.fails = False
+        self.began = threading.Event()
 
     def direct(self, a: int) -> int:
         """At once."""
@@ -110,6 +111,7 @@ class Work:
     def blocking(self, a: int) -> int:
         """In a thread."""
         call = current_call()
+        self.began.set()
         self.threads.add(threading.get_ident())
         self.gate.wait(30)
         if call.cancelled:
@@ -217,7 +219,6 @@ class RunningTests(SynchronousTestCase):
         work = self.start()
         answer = work.awaited(1)
         self.pair.pump()
-        self.pair.server.factory.shared.dispatch._refuse  # noqa: B018 - it is there
         self.work.waiting[0].cancel()
         error = self.assertRaises(RPCError, self.pair.result, answer)
         self.assertEqual((error.code, error.executed), (Code.CANCELLED, "yes"))
@@ -306,6 +307,8 @@ class RunningTests(SynchronousTestCase):
         work = self.start(threads=1, thread_queue=1)
         self.work.gate.clear()
         first = work.blocking(1)
+        self.pair.pump()
+        self.assertTrue(self.work.began.wait(30))
         second = with_options(work, timeout=0.5).blocking(2)
         third = with_options(work, timeout=0.2).blocking(3)
         self.pair.pump()

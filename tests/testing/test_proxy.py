@@ -161,7 +161,7 @@ class MemoryProxyTests(SynchronousTestCase):
         client = self.connect()
         client.transport.write(b"question")
         for _ in range(9):
-            self.pump(0.001)
+            self.pump(0.000_001)
         self.assertEqual(self.server.came, [b"que", b"sti", b"on"])
 
     def test_cut(self) -> None:

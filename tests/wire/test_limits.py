@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc.wire.limits import Limits
+from twisted_rpc.wire.limits import DURATIONS, OFF, SIZES, SWITCHABLE, Limits
 
 #: The defaults of the reference: bytes, seconds, counts.
 DEFAULTS = {
@@ -20,8 +20,16 @@ DEFAULTS = {
     "max_meta": 8192,
     "max_meta_names": 64,
     "max_inflight": 256,
+    "max_concurrency": 2000,
+    "max_concurrency_per_principal": 500,
+    "max_queue": 1000,
+    "max_queue_bytes": 67108864,
+    "delay": 0.05,
+    "delay_interval": 0.1,
+    "max_buckets": 10000,
     "max_connections": 10000,
     "max_connections_per_address": 1000,
+    "handshake": 10.0,
     "first_frame": 5.0,
     "frame": 10.0,
     "idle": 600.0,
@@ -51,15 +59,35 @@ class LimitsTests(SynchronousTestCase):
 
     def test_above_zero(self) -> None:
         """
-        No limit may be below 0 or no number, and only C{max_age} may be 0.
+        No limit may be below 0 or no number, and few may be 0.
         """
         for field in fields(Limits):
             wrong = [-1, float("nan")]
-            if field.name != "max_age":
+            if field.name not in {"max_age", "max_queue"}:
                 wrong.append(0)
             for value in wrong:
                 error = self.assertRaises(ValueError, Limits, **{field.name: value})
                 self.assertIn(field.name, str(error))
+
+    def test_off(self) -> None:
+        """
+        What can be switched off is said; the rest must be something.
+        """
+        for field in fields(Limits):
+            if field.name in SWITCHABLE:
+                limits = Limits(**{field.name: OFF})  # type: ignore[arg-type]  # some are
+                self.assertEqual(getattr(limits, field.name), OFF)
+            else:
+                error = self.assertRaises(ValueError, Limits, **{field.name: OFF})
+                self.assertIn(field.name, str(error))
+
+    def test_kinds(self) -> None:
+        """
+        A limit is a size, a duration or a count.
+        """
+        names = {field.name for field in fields(Limits)}
+        self.assertLessEqual(SIZES | DURATIONS | SWITCHABLE, names)
+        self.assertEqual(SIZES & DURATIONS, frozenset())
 
     def test_frame(self) -> None:
         """

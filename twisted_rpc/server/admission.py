@@ -5,11 +5,19 @@ Whether a call may start now.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
-from twisted_rpc.call import Request
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.overload.callers import Callers
+from twisted_rpc.server.overload.delay import StandingDelay
+from twisted_rpc.server.overload.pressure import Gauge, Pressure
+from twisted_rpc.server.overload.slots import Slots
 from twisted_rpc.wire.limits import Limits
 
 #: Whose clock dates a request that has no session (delivery.md, D32).
@@ -21,23 +29,69 @@ RETRY_AFTER = 0.1
 
 class Admission:
     """
-    Refuses what cannot start.  It stands inside deduplication, so that a call
-    that has ended is answered from its record whatever the state of the server.
+    Refuses what cannot start, or lets it wait.  It stands inside deduplication,
+    so that a call that has ended is answered from its record whatever the state
+    of the server.
 
     @ivar draining: nothing new is started.
+    @ivar pressure: how many limits are reached; while it is none, nobody asks.
+    @ivar slots: calls in progress on the server.
+    @ivar callers: and of each caller.
     """
 
     def __init__(
         self,
         limits: Limits,
+        clock: IReactorTime,
         wall: Callable[[], float],
+        refused: Counter[str],
         *,
         require_session: bool = False,
     ) -> None:
+        """
+        @param refused: counts refusals, by the limit that was reached.
+        """
         self.draining = False
+        self.pressure = Pressure()
+        self.slots = Slots(
+            limits.max_concurrency,
+            "of this server",
+            limits=limits,
+            clock=clock,
+            pressure=self.pressure,
+            refused=refused,
+        )
+        self.callers = Callers(limits.max_concurrency_per_principal, self.pressure)
         self._limits = limits
         self._wall = wall
+        self._refused = refused
         self._require_session = require_session
+        self._delay = StandingDelay(limits.delay, limits.delay_interval)
+        self._aged = Gauge(self.pressure)
+
+    def suspect(self) -> None:
+        """
+        What is read now is old: look at the age of each call until one is not.
+        """
+        self._aged.set(True)
+
+    def admit(
+        self, request: Request, now: float, start: Callable[[], Answer]
+    ) -> Deferred[bytes] | None:
+        """
+        Let a call start, now or later.
+
+        @param now: the clock's seconds.
+        @param start: starts it later.
+
+        @return: C{None}, it may start now; or its answer, once it has waited.
+
+        @raise RPCError: it may not start, executed C{"no"}.
+        """
+        error = self.refuse(request, now)
+        if error is not None:
+            raise error
+        return self.slots.wait(request, start, now) if self.slots.full else None
 
     def refuse(self, request: Request, now: float) -> RPCError | None:
         """
@@ -47,6 +101,7 @@ class Admission:
         """
         origin = request.origin
         if request.deadline <= now:
+            self._refused["deadline"] += 1
             return refusal(
                 Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
             )
@@ -55,12 +110,25 @@ class Admission:
                 Code.UNAVAILABLE, "the server is going away", retry_after=0.0
             )
         if origin.inflight >= self._limits.max_inflight:
-            return refusal(
-                Code.RESOURCE_EXHAUSTED,
+            return self._exhausted(
+                "max_inflight",
                 f"{self._limits.max_inflight} calls are in progress on this connection",
-                retry_after=RETRY_AFTER,
             )
+        if origin.caller is not None and origin.caller.full:
+            return self._exhausted(
+                "max_concurrency_per_principal",
+                f"{origin.caller.running} calls of this caller are in progress",
+            )
+        age = now - origin.arrived
+        late = self._delay.judge(age, now)
+        self._aged.set(self._delay.suspected)
+        if late:
+            return self._exhausted("delay", f"calls come {age:.3f} s late")
         return None if request.seq else self._refuse_sessionless(request)
+
+    def _exhausted(self, name: str, text: str) -> RPCError:
+        self._refused[name] += 1
+        return refusal(Code.RESOURCE_EXHAUSTED, text, retry_after=RETRY_AFTER)
 
     def _refuse_sessionless(self, request: Request) -> RPCError | None:
         if self._require_session and request.method.delivery in {

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -82,12 +83,16 @@ class Watch:
                 self._tell(whose, held)
 
 
+#: For coroutines that may hold the reactor for as long as they like.
+UNWATCHED: Final = Watch(monotonic, float("inf"), lambda whose, held: None)
+
+
 def start(
     coroutine: Coroutine[Any, Any, Any],
     context: Context,
     loop: asyncio.AbstractEventLoop | None,
-    watch: Watch,
-    whose: Any,
+    watch: Watch = UNWATCHED,
+    whose: Any = None,
 ) -> Any:
     """
     Run C{coroutine} in C{context}.

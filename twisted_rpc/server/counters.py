@@ -18,6 +18,7 @@ class Counters:
     @ivar requests: frames of connections that have ended.
     @ivar errors: answers that were errors, by code.
     @ivar deprecated: calls of deprecated methods, by the method's full name.
+    @ivar limits: what was refused, or ended, by the limit that was reached.
     """
 
     def __init__(self) -> None:
@@ -26,13 +27,14 @@ class Counters:
         self.requests = 0
         self.errors: Counter[str] = Counter()
         self.deprecated: Counter[str] = Counter()
+        self.limits: Counter[str] = Counter()
 
     def figures(self, open_requests: int) -> dict[str, int]:
         """
         @param open_requests: frames of the connections that are open.
 
-        @return: all figures by name; a code that never occurred is not there, nor a
-            deprecated method that was not called.
+        @return: all figures by name; a code, a limit or a deprecated method that never
+            occurred is not there.
         """
         errors = {f"errors.{code}": n for code, n in sorted(self.errors.items())}
         return {
@@ -42,4 +44,5 @@ class Counters:
             "errors": self.errors.total(),
             **errors,
             **{f"deprecated.{name}": n for name, n in sorted(self.deprecated.items())},
+            **{f"limits.{name}": n for name, n in sorted(self.limits.items())},
         }

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final
 
@@ -35,9 +36,7 @@ class Dispatch:
     """
     Runs implementations.
 
-    @ivar running: calls that have started and not ended, beyond those that
-        answer at once.
-    @ivar idle: called when C{running} becomes 0.
+    @ivar idle: called when L{running} becomes 0.
     @ivar reactor: what it runs on.
     """
 
@@ -53,9 +52,13 @@ class Dispatch:
         slow: float = SLOW,
     ) -> None:
         self.reactor = reactor
-        self.running = 0
         self.idle: Callable[[], None] | None = None
-        self._refuse = admission.refuse
+        self._admission = admission
+        self._admit = admission.admit
+        self._pressure = admission.pressure
+        self._slots = admission.slots
+        # What has waited for its slot, and has it.
+        self._admitted: Request | None = None
         self._threads = threads
         self._seconds = reactor.seconds
         self._loop = asyncio_loop(reactor)
@@ -73,10 +76,15 @@ class Dispatch:
         """
         seconds = self._seconds
         started = seconds()
-        if request.deadline <= started or request.origin.restricted or not request.seq:
-            refused = self._refuse(request, started)
-            if refused is not None:
-                raise refused
+        if (
+            request.deadline <= started
+            or self._pressure.level
+            or request.origin.restricted
+            or not request.seq
+        ) and request is not self._admitted:
+            later = self._admit(request, started, partial(self._enter, request))
+            if later is not None:
+                return later
         method = request.method
         # A request without a seq came by the plain profile, whose peers are read as
         # leniently as nothing is lost (W12).
@@ -126,7 +134,7 @@ class Dispatch:
         what may run.
         """
         try:
-            refused = self._refuse(request, self._seconds())
+            refused = self._admission.refuse(request, self._seconds())
             if refused is None:
                 self._arguments(request)
         except RPCError as error:
@@ -176,6 +184,20 @@ class Dispatch:
             return self._unfit(request, error)
         return encoded
 
+    @property
+    def running(self) -> int:
+        """
+        Calls that have started and not ended, beyond those that answer at once.
+        """
+        return self._slots.running
+
+    def _enter(self, request: Request) -> Answer:
+        self._admitted = request
+        try:
+            return self.respond(request)
+        finally:
+            self._admitted = None
+
     def _awaited(
         self, request: Request, result: Awaitable[Any], context: Context
     ) -> Answer:
@@ -191,7 +213,7 @@ class Dispatch:
         """
         The answer of an implementation that has not answered yet.
         """
-        self.running += 1
+        self._slots.begun()
         request.origin.begun()
         request.cancel_run = result.cancel
         answer: Deferred[bytes] = result.addCallbacks(
@@ -214,8 +236,8 @@ class Dispatch:
         # Its slot is free when the implementation has ended, not before (W27).
         request.cancel_run = None
         request.origin.ended()
-        self.running -= 1
-        if not self.running and self.idle is not None:
+        self._slots.ended()
+        if not self._slots.running and self.idle is not None:
             self.idle()
 
     def _succeeded(self, result: Any, request: Request) -> bytes:

@@ -20,13 +20,17 @@ from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.recording import Recording
+from twisted_rpc.errors import Code, refusal
 from twisted_rpc.idl import ServiceSchema
+from twisted_rpc.pulse import Pulse
 from twisted_rpc.server.admission import Admission, SessionlessClock
 from twisted_rpc.server.agreement import Agreement
 from twisted_rpc.server.counters import Counters
 from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.methods import Methods
+from twisted_rpc.server.overload.method_limits import MethodLimits
+from twisted_rpc.server.overload.slots import Slots
 from twisted_rpc.server.promises import check_classes
 from twisted_rpc.server.protocol import ServerProtocol
 from twisted_rpc.server.threads import Threads
@@ -82,12 +86,18 @@ class Shared:
         self.authenticator = authenticator
         self.reflection = reflection
         self.deadlines = Deadlines(clock)
-        self.admission = Admission(limits, wall, require_session=require_session)
+        self.pulse = Pulse(clock)
+        self.counters = Counters()
+        refused = self.counters.limits
+        self.admission = Admission(
+            limits, clock, wall, refused, require_session=require_session
+        )
+        threads.refused = refused
         self.threads = threads
         self.dispatch = Dispatch(
             self.admission, threads, clock, debug_errors=debug_errors
         )
-        self.counters = Counters()
+        self.method_limits = MethodLimits(limits, clock, self.admission, refused)
         self.methods = Methods(
             registry,
             self.dispatch,
@@ -95,6 +105,7 @@ class Shared:
             interceptors,
             default_timeout,
             deprecation=Deprecation(self.counters),
+            limits=self.method_limits,
         )
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.agreement = Agreement(self.services, earlier)
@@ -147,12 +158,21 @@ class Shared:
         """
         self.connections[protocol] = None
         self.counters.connections += 1
-        self.addresses[_host(protocol.transport.getPeer())] += 1
         if self.limits.max_age:
             # Plus or minus a tenth, so that connections that began together do
             # not end together (gRFC A9).
             spread = random.uniform(0.9, 1.1)
             self._ages[protocol] = protocol.heard + self.limits.max_age * spread
+
+    def identified(self, protocol: ServerProtocol) -> bool:
+        """
+        It is known where a connection comes from.
+
+        @return: whether there may be one more from there.
+        """
+        host = protocol.host = host_of(protocol.transport.getPeer())
+        self.addresses[host] += 1
+        return self.addresses[host] <= self.limits.max_connections_per_address
 
     def disconnected(self, protocol: ServerProtocol) -> None:
         """
@@ -161,12 +181,38 @@ class Shared:
         self.connections.pop(protocol, None)
         self.counters.requests += protocol.frames_received
         self._ages.pop(protocol, None)
-        host = _host(protocol.transport.getPeer())
-        self.addresses[host] -= 1
-        if self.addresses[host] <= 0:
-            del self.addresses[host]
+        if protocol.host is not None:
+            self.addresses[protocol.host] -= 1
+            if not self.addresses[protocol.host]:
+                del self.addresses[protocol.host]
         if not self.connections and self.ended is not None:
             self.ended()
+
+    @property
+    def waiting(self) -> int:
+        """
+        Calls that wait for a slot.
+        """
+        return sum(slots.waiting for slots in self._slots)
+
+    @property
+    def _slots(self) -> tuple[Slots, ...]:
+        return (self.admission.slots, *self.method_limits.slots)
+
+    def stop_waiting(self) -> None:
+        """
+        Fail the calls that wait for a slot.
+        """
+        error = refusal(Code.UNAVAILABLE, "the server has stopped", retry_after=0.0)
+        for slots in self._slots:
+            slots.stop(error)
+
+    def refuse_connection(self, limit: str) -> None:
+        """
+        A connection is closed at once, because of C{limit}.
+        """
+        self.counters.refused += 1
+        self.counters.limits[limit] += 1
 
     def old_at(self, protocol: ServerProtocol) -> float:
         """
@@ -187,6 +233,7 @@ class RPCServerFactory(ServerFactory):
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self._sweeps = 0
+        self._reported: Counter[str] = Counter()
         self._timer: Any = None
         self._started = False
         # Who waits for a drain, the call that ends it, and whether it waits for
@@ -226,20 +273,12 @@ class RPCServerFactory(ServerFactory):
             # Whoever listens for this factory may not have stopped yet.
             return None
         if len(shared.connections) >= shared.limits.max_connections:
-            shared.counters.refused += 1
-            self._log.warn(
-                "{limit} connections are open; one more is refused",
-                limit=shared.limits.max_connections,
-            )
+            shared.refuse_connection("max_connections")
             return None
-        host = _host(addr)
+        # Of a connection that a proxy passes on, the proxy's: it has none itself.
+        host = host_of(addr)
         if shared.addresses[host] >= shared.limits.max_connections_per_address:
-            shared.counters.refused += 1
-            self._log.warn(
-                "{limit} connections from {host} are open; one more is refused",
-                limit=shared.limits.max_connections_per_address,
-                host=host,
-            )
+            shared.refuse_connection("max_connections_per_address")
             return None
         protocol = ServerProtocol(shared)
         protocol.factory = self
@@ -249,11 +288,29 @@ class RPCServerFactory(ServerFactory):
         shared = self.shared
         self._timer = shared.clock.callLater(SWEEP, self._sweep)
         now = shared.clock.seconds()
+        heard = 0.0
         for protocol in tuple(shared.connections):
             protocol.sweep(now)
+            heard = max(heard, protocol.heard)
+        shared.pulse.rest_after(heard, now)
+        self._report()
         self._sweeps += 1
         if self._sweeps % EXPIRE_EVERY == 0:
             shared.store.expire(now, shared.wall())
+
+    def _report(self) -> None:
+        """
+        Log what was refused since the last time, in one line.
+        """
+        limits = self.shared.counters.limits
+        refused = limits - self._reported
+        if refused:
+            self._reported = limits.copy()
+            self._log.warn(
+                "refused or ended: {what}",
+                what=", ".join(f"{n} by {name}" for name, n in refused.items()),
+                refused=refused.total(),
+            )
 
     # -- the end ------------------------------------------------------------------------
 
@@ -322,7 +379,12 @@ class RPCServerFactory(ServerFactory):
             self._timer.cancel()
         self._timer = None
         self.shared.deadlines.stop()
+        self.shared.pulse.rest()
+        self.shared.stop_waiting()
 
 
-def _host(address: Any) -> str:
+def host_of(address: Any) -> str:
+    """
+    What connections from C{address} are counted by.
+    """
     return str(getattr(address, "host", None) or "local")

@@ -5,8 +5,8 @@ The methods of a server, each with what a call of it goes through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from twisted_rpc.call import Answer, Interceptor, Request, Responder, compose
 from twisted_rpc.delivery.deduplicate import bounded, deduplicating
@@ -16,6 +16,7 @@ from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.declaring import declaring
 from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
+from twisted_rpc.server.overload.method_limits import MethodLimit, MethodLimits
 from twisted_rpc.server.resolving import Resolving
 
 
@@ -24,6 +25,8 @@ class ServedMethod:
     One method, everything about it that a call needs looked up beforehand.
 
     @ivar respond: what a call of it goes through, outermost first.
+    @ivar inner: the last part of that: limits, arguments, implementation.
+    @ivar limit: of the IDL, or C{None}.
     @ivar timeout: seconds a call has that names no timeout itself.
     """
 
@@ -34,6 +37,8 @@ class ServedMethod:
         "encode_exception",
         "encode_result",
         "function",
+        "inner",
+        "limit",
         "oneway",
         "respond",
         "schema",
@@ -45,9 +50,17 @@ class ServedMethod:
     )
 
     def __init__(
-        self, implemented: Any, respond: Responder, default_timeout: float
+        self,
+        implemented: Any,
+        respond: Responder,
+        default_timeout: float,
+        *,
+        inner: Responder,
+        limit: MethodLimit | None,
     ) -> None:
         schema = implemented.schema
+        self.inner = inner
+        self.limit = limit
         self.schema = schema
         self.service: str = schema.service
         self.wire_name: str = schema.wire_name
@@ -71,6 +84,7 @@ class MissingMethod:
     """
 
     delivery = "once"
+    limit = None
     oneway = False
     streams = False
     threaded = False
@@ -83,7 +97,10 @@ class MissingMethod:
         known: bool,
         respond: Responder,
         timeout: float,
+        *,
+        inner: Responder,
     ) -> None:
+        self.inner = inner
         self.service = service
         self.wire_name = wire_name
         self.respond = respond
@@ -103,6 +120,41 @@ class MissingMethod:
     decode_params_plain = decode_params
 
 
+class Layers(NamedTuple):
+    """
+    What calls go through.
+
+    @ivar recorded: those that have a record in the store.
+    @ivar volatile: those whose record need not outlive the process.
+    @ivar unrecorded: those that have none.
+    """
+
+    recorded: Responder
+    volatile: Responder
+    unrecorded: Responder
+
+    def oneway(self, request: Request) -> Answer:
+        """
+        A call of a one-way method.  A caller who wants to know that it ran may ask
+        again, as one of the plain profile does: that takes a record.
+        """
+        return self.unrecorded(request) if request.oneway else self.recorded(request)
+
+    def of(self, schema: Any) -> Responder:
+        """
+        For a method.
+        """
+        if schema.delivery == "transactional":
+            # There is no transaction elsewhere.
+            return self.recorded
+        if schema.delivery == "readonly":
+            return self.unrecorded
+        if schema.oneway:
+            return self.oneway
+        # Twice is as good as once, and costs less (D14).
+        return self.volatile if schema.delivery == "idempotent" else self.recorded
+
+
 class Methods:
     """
     Every method of a server, by service and name.
@@ -119,62 +171,106 @@ class Methods:
         default_timeout: float,
         *,
         deprecation: Deprecation,
+        limits: MethodLimits,
     ) -> None:
+        """
+        @param limits: those that the IDL sets methods.
+        """
         self._default_timeout = default_timeout
         self._deprecation = deprecation
+        self._dispatch = dispatch
+        self._limits = limits
         # The user's, outermost: authorization and logs see every attempt, and the
         # exceptions of the IDL as what they are there.
-        outer = compose(*interceptors, declaring) if interceptors else compose()
-        # From the outside in:
-        # the record of the call, before anything that may refuse it, so that a
-        # finished call is answered under overload and while draining;
-        # admission, arguments, implementation.
+        self._outer = compose(*interceptors, declaring) if interceptors else compose()
+        self._store = store
         if isinstance(store, MemoryStore):
-            self._recorded = self._volatile = compose(outer, deduplicating(store))(
-                dispatch.respond
-            )
+            self._recording: Responder = _inner
         else:
+            # It runs what it has claimed by itself, and so all methods.
             recording = store.serve(
-                dispatch.refusal,
-                dispatch.in_transaction,
+                self._refusal,
+                self._in_transaction,
                 Resolving(registry, dispatch.reactor).resolve,
             )
-            self._recorded = compose(outer, recording)(dispatch.respond)
-            # Twice is as good as once, and costs less (D14).
-            self._volatile = compose(outer, deduplicating(store.local))(
-                dispatch.respond
-            )
-        # What may run again is not recorded, and one-way calls have no answer
-        # to repeat; only the bounds of the session hold for them.
-        self._unrecorded = compose(outer, bounded(store))(dispatch.respond)
-        self._streamed = outer(_refuse_stream)
+            self._recording = compose(self._outer, recording)(_inner)
+        # Most methods have no limits of their own, and share their layers.
+        self._free = self._layers(dispatch.respond)
+        self._limited = self._layers(_inner)
         self.table: dict[str, dict[str, ServedMethod]] = {
-            name: {
-                method_name: self._served(implemented)
-                for method_name, implemented in service.methods.items()
-            }
+            name: methods
             for service in registry.services.values()
+            for methods in [dict(self._served(service))]
             for name in service.schema.names
         }
 
-    def _served(self, implemented: Any) -> ServedMethod:
-        schema = implemented.schema
-        if schema.streams_result or schema.streams_parameter:
-            respond = self._streamed
-        elif schema.delivery == "transactional":
-            # There is no transaction elsewhere.
-            respond = self._recorded
-        elif schema.delivery == "readonly":
-            respond = self._unrecorded
-        elif schema.oneway:
-            respond = self._oneway
-        elif schema.delivery == "idempotent":
-            respond = self._volatile
+    def _layers(self, inner: Responder) -> Layers:
+        """
+        From the outside in: the record of the call, before anything that may
+        refuse it, so that a finished call is answered under overload and while
+        draining; then what is within.
+
+        @param inner: limits, arguments, implementation.
+        """
+        outer, store = self._outer, self._store
+        if isinstance(store, MemoryStore):
+            recorded = volatile = compose(outer, deduplicating(store))(inner)
         else:
-            respond = self._recorded
+            recorded = self._recording
+            volatile = compose(outer, deduplicating(store.local))(inner)
+        # What may run again is not recorded, and one-way calls have no answer
+        # to repeat; only the bounds of the session hold for them.
+        return Layers(recorded, volatile, compose(outer, bounded(store))(inner))
+
+    def _served(self, service: Any) -> Iterator[tuple[str, ServedMethod]]:
+        """
+        The methods of one service; one with several names is one.
+        """
+        made: dict[int, ServedMethod] = {}
+        for name, implemented in service.methods.items():
+            served = made.get(id(implemented))
+            if served is None:
+                served = made[id(implemented)] = self._serve(service, implemented)
+            yield name, served
+
+    def _serve(self, service: Any, implemented: Any) -> ServedMethod:
+        schema = implemented.schema
+        respond: Responder
+        limit = self._limits.of(service.schema.model, schema.model)
+        inner: Responder = self._dispatch.respond
+        if schema.streams_result or schema.streams_parameter:
+            respond = self._outer(_refuse_stream)
+        elif limit is None:
+            respond = self._free.of(schema)
+        else:
+            inner = limit.interceptor(inner)
+            respond = self._limited.of(schema)
         if schema.deprecated is not None:
             respond = self._deprecation.noting(schema)(respond)
-        return ServedMethod(implemented, respond, self._default_timeout)
+        return ServedMethod(
+            implemented, respond, self._default_timeout, inner=inner, limit=limit
+        )
+
+    def _refusal(self, request: Request) -> RPCError | None:
+        """
+        Why a call would be refused now (rows 13 and 14).
+        """
+        error = self._dispatch.refusal(request)
+        limit: MethodLimit | None = request.method.limit
+        if (
+            error is None
+            and limit is not None
+            and request.method.delivery == "transactional"
+        ):
+            return limit.refusal(request)
+        return error
+
+    def _in_transaction(self, request: Request, transaction: Any) -> bytes | RPCError:
+        limit = request.method.limit
+        if limit is None:
+            return self._dispatch.in_transaction(request, transaction)
+        with limit.transaction():
+            return self._dispatch.in_transaction(request, transaction)
 
     def missing(self, service: str, method: str) -> MissingMethod:
         """
@@ -184,14 +280,15 @@ class Methods:
             service,
             method,
             service in self.table,
-            self._recorded,
+            self._free.recorded,
             self._default_timeout,
+            inner=self._dispatch.respond,
         )
 
-    def _oneway(self, request: Request) -> Answer:
-        # A caller who wants to know that it ran may ask again, as one of the
-        # plain profile does: that takes a record.
-        return self._unrecorded(request) if request.oneway else self._recorded(request)
+
+def _inner(request: Request) -> Answer:
+    answer: Answer = request.method.inner(request)
+    return answer
 
 
 def _refuse_stream(request: Request) -> bytes:

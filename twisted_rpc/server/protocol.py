@@ -9,8 +9,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.logger import Logger
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.delivery.memory import ANONYMOUS
@@ -19,6 +22,7 @@ from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.control import Control
 from twisted_rpc.server.hello import Negotiation
 from twisted_rpc.server.methods import ServedMethod
+from twisted_rpc.server.overload.callers import Caller
 from twisted_rpc.server.waiting import Waiting
 from twisted_rpc.transport import FrameProtocol, peer_name
 from twisted_rpc.wire.messages import (
@@ -46,12 +50,15 @@ if TYPE_CHECKING:
 _REPLY_SIZE: Final = len(REPLY_ID) + len(REPLY_RESULT)
 
 
+@implementer(IHandshakeListener)
 class ServerProtocol(FrameProtocol):
     """
     The server's end of a connection.
 
     @ivar shared: what all connections of the server have in common.
     @ivar principal: who is at the other end.
+    @ivar caller: what that one has in progress; C{None} for C{anonymous}.
+    @ivar host: where it comes from, once that is known.
     @ivar session: the session of an extended connection.
     @ivar inflight: calls that have started and not ended.
     @ivar going_away: C{$goaway} was sent; nothing new is started here.
@@ -66,14 +73,17 @@ class ServerProtocol(FrameProtocol):
         "_busy_at",
         "_connected_at",
         "_receive",
+        "_secured",
         "_services",
         "_stamp",
         "_tail",
         "_waiting",
         "authenticated",
+        "caller",
         "connection",
         "expires",
         "going_away",
+        "host",
         "inflight",
         "peer",
         "ping",
@@ -86,12 +96,16 @@ class ServerProtocol(FrameProtocol):
     )
 
     def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.clock, shared.limits)
+        super().__init__(shared.clock, shared.limits, shared.pulse)
         self.shared = shared
         self.connection = ServerConnection(
             shared.limits, strict_json=shared.strict_json
         )
         self.principal: str = ANONYMOUS
+        self.caller: Caller | None = None
+        self.host: str | None = None
+        # TLS is agreed, where there is any.
+        self._secured = False
         self.session: Session | None = None
         self.inflight = 0
         self.going_away = self.restricted = False
@@ -115,11 +129,59 @@ class ServerProtocol(FrameProtocol):
         Find out who it is, as far as a connection shows that by itself.
         """
         super().connectionMade()
-        self.peer = peer_name(self.transport)
         self.shared.connected(self)
+        if isinstance(self.transport, HAProxyProtocolWrapper):
+            # It tells who it is before anything else that is read.
+            self.dataReceived = self._introduced  # type: ignore[method-assign]
+        else:
+            self._identify()
+
+    def _introduced(self, data: bytes) -> None:
+        if self._identify():
+            self.dataReceived(data)
+
+    def _identify(self) -> bool:
+        """
+        @return: whether the connection is kept.
+        """
+        self.__dict__.pop("dataReceived", None)
+        self.peer = peer_name(self.transport)
+        if not self.shared.identified(self):
+            self.shared.refuse_connection("max_connections_per_address")
+            self.abort()
+            return False
         if self.shared.authenticator is not None:
             Negotiation(self).connected()
         self._log.debug("{peer} connected", peer=self.peer)
+        return True
+
+    def handshakeCompleted(self) -> None:
+        """
+        TLS is agreed.
+        """
+        self._secured = True
+
+    @property
+    def _silent(self) -> bool:
+        """
+        Whether nobody has spoken yet: neither TLS nor the proxy.
+        """
+        return self.host is None or (
+            not self._secured and ISSLTransport.providedBy(self.transport)
+        )
+
+    @property
+    def _strange(self) -> bool:
+        """
+        Whether it is not known yet who it is.
+        """
+        return not self.authenticated or self._silent
+
+    def aged(self, age: float) -> None:
+        """
+        Look at the age of calls.
+        """
+        self.shared.admission.suspect()
 
     # -- frames -----------------------------------------------------------------------
 
@@ -146,7 +208,7 @@ class ServerProtocol(FrameProtocol):
             bytes(message.params),
             message.request_id,
             # From when the bytes came, not from their turn.
-            self.heard + ext.timeout * 0.001,
+            self.arrived + ext.timeout * 0.001,
             self,
             self.connection.seq,
         )
@@ -226,7 +288,7 @@ class ServerProtocol(FrameProtocol):
             method,
             bytes(message.params),
             message.request_id,
-            self.heard + timeout,
+            self.arrived + timeout,
             self,
         )
         request.timestamp = message.timestamp
@@ -317,6 +379,8 @@ class ServerProtocol(FrameProtocol):
         A call goes on after its turn.
         """
         self.inflight += 1
+        if self.caller is not None:
+            self.caller.begun()
         if self.inflight >= self.limits.max_inflight:
             self.restricted = True
 
@@ -325,6 +389,8 @@ class ServerProtocol(FrameProtocol):
         A call that went on has ended.
         """
         self.inflight -= 1
+        if self.caller is not None:
+            self.caller.ended()
         self.restricted = self.going_away
 
     # -- answers ------------------------------------------------------------------------
@@ -387,7 +453,8 @@ class ServerProtocol(FrameProtocol):
             self._too_big(request, len(body))
             return
         self.shared.counters.errors[error.code.value] += 1
-        if error.executed == "no":
+        if error.executed == "no" and error.retry_after is None:
+            # Those of limits come in thousands, and are told of together.
             self._log.debug(
                 "{service}.{method} refused: {code}",
                 service=request.service[:200],
@@ -464,6 +531,7 @@ class ServerProtocol(FrameProtocol):
         """
         Answer, throw away what comes, and close (W3).
         """
+        self.shared.counters.limits["max_frame"] += 1
         error = self.connection.oversize(length, self.MAX_LENGTH)
         self.refuse(Refusal(UNKNOWN_ID, error, close=True))
 
@@ -512,6 +580,8 @@ class ServerProtocol(FrameProtocol):
         End the connection if its time is over (wire.md, section 12).
         """
         overdue = self.overdue(now)
+        if overdue is not None:
+            self._reached(overdue)
         if overdue == "frame":
             error = RPCError(
                 Code.DEADLINE_EXCEEDED,
@@ -519,30 +589,51 @@ class ServerProtocol(FrameProtocol):
                 executed="no",
             )
             self.refuse(Refusal(UNKNOWN_ID, error, close=True))
-        elif overdue == "stall":
-            self._log.info(
-                "{peer} does not read; the connection is aborted", peer=self.peer
-            )
+        elif overdue is not None:
             self.abort()
         elif self.closing:
             return
         elif self.going_away:
             if self.expires and now >= self.expires:
                 self.close()
-        elif not self.authenticated:
-            if now - self._connected_at > self.limits.first_frame:
-                self.close()
-        elif self.ping and now - self.heard > 2 * self.ping + self.limits.ping_timeout:
-            self._log.info(
-                "{peer} is silent; the connection is aborted", peer=self.peer
-            )
+        elif self._strange:
+            self._sweep_strange(now - self._connected_at)
+        else:
+            self._sweep_open(now)
+
+    def _sweep_strange(self, age: float) -> None:
+        transport = self.transport
+        if self.host is None and transport.getPeer() != transport.transport.getPeer():
+            # The proxy has spoken; the client may take its time.
+            self._identify()
+        elif self._silent:
+            if age > self.limits.handshake:
+                self._reached("handshake")
+                self.abort()
+        elif age > self.limits.first_frame:
+            self._reached("first_frame")
+            self.close()
+
+    def _sweep_open(self, now: float) -> None:
+        limits = self.limits
+        if self.ping and now - self.heard > 2 * self.ping + limits.ping_timeout:
+            self._reached("ping_timeout")
             self.abort()
-        elif self.limits.max_age and now >= self.shared.old_at(self):
+        elif limits.max_age and now >= self.shared.old_at(self):
+            self._reached("max_age")
             self.go_away("age")
         elif self._waiting:
             self._busy_at = now
-        elif now - max(self.heard, self._busy_at) > self.limits.idle:
+        elif now - max(self.heard, self._busy_at) > limits.idle:
+            self._reached("idle")
             self.go_away("age")
+
+    def _reached(self, limit: str) -> None:
+        """
+        C{limit} ends the connection.
+        """
+        self.shared.counters.limits[limit] += 1
+        self._log.debug("{peer} is ended by {limit}", peer=self.peer, limit=limit)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """

@@ -117,7 +117,7 @@ class Server(Service):
             for each in listen
         ]
         self._drain = drain
-        self._threads = Threads(reactor, threads, thread_queue)
+        self._threads = Threads(reactor, threads, thread_queue, limits)
         if access_log:
             interceptors = [logging_calls(access_log, reactor.seconds), *interceptors]
         self.store = dedup if dedup is not None else MemoryStore()
@@ -196,12 +196,14 @@ class Server(Service):
 
     def gauges(self) -> dict[str, int]:
         """
-        @return: what there is now, by name: C{connections_open}, C{calls_running}.
+        @return: what there is now, by name: C{connections_open}, C{calls_running},
+            and C{calls_waiting} for a slot.
         """
         shared = self.factory.shared
         return {
             "connections_open": len(shared.connections),
             "calls_running": shared.dispatch.running,
+            "calls_waiting": shared.waiting,
         }
 
     def stopService(self) -> Deferred[None]:

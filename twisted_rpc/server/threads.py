@@ -5,6 +5,7 @@ Implementations that block, in a bounded pool.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
@@ -16,7 +17,12 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from twisted_rpc.call import Request, run_current
-from twisted_rpc.errors import Code, refusal
+from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.overload.delay import StandingDelay
+from twisted_rpc.server.overload.slots import RETRY_AFTER
+from twisted_rpc.wire.limits import Limits
+
+_DEFAULT = Limits()
 
 
 class InThread(Deferred[Any]):
@@ -44,9 +50,17 @@ class Threads:
     At most so many calls in threads, and so many that wait for one.
 
     @ivar outstanding: calls that wait or run.
+    @ivar refused: counts refusals, by the limit that was reached.
     """
 
-    def __init__(self, reactor: Any, threads: int, queue: int) -> None:
+    def __init__(
+        self, reactor: Any, threads: int, queue: int, limits: Limits = _DEFAULT
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        # When those that wait came, in their order.
+        self._arrived: deque[float] = deque()
+        self._stale = limits.delay + limits.delay_interval
+        self._delay = StandingDelay(limits.delay, limits.delay_interval)
         self._reactor = reactor
         self._threads = threads
         self._most = threads + queue
@@ -63,14 +77,10 @@ class Threads:
         """
         Call C{function} in a thread, in C{context}.
 
-        @raise RPCError: RESOURCE_EXHAUSTED, too many wait already.
+        @raise RPCError: RESOURCE_EXHAUSTED, too many wait already, or for too
+            long.
         """
-        if self.outstanding >= self._most:
-            raise refusal(
-                Code.RESOURCE_EXHAUSTED,
-                f"{self._most - self._threads} calls are waiting for a thread",
-                retry_after=0.1,
-            )
+        self._check(request.origin.seconds())
         if self._pool is None:
             self._pool = ThreadPool(0, self._threads, name="twisted_rpc")
             # A thread that never returns must not keep the process from ending.
@@ -78,6 +88,7 @@ class Threads:
             self._pool.start()
         self.outstanding += 1
         request.started = False
+        self._arrived.append(request.origin.arrived)
         result = InThread(request)
         self._pool.callInThreadWithCallback(
             lambda success, value: self._reactor.callFromThread(
@@ -91,16 +102,32 @@ class Threads:
         )
         return result
 
+    def _check(self, now: float) -> None:
+        if self.outstanding >= self._most:
+            waiting = self._most - self._threads
+            raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
+        age = now - self._arrived[0] if self._arrived else 0.0
+        if self._delay.judge(age, now):
+            raise self._refusal("delay", f"calls wait {age:.3f} s for a thread")
+
+    def _refusal(self, name: str, text: str) -> RPCError:
+        self.refused[name] += 1
+        return refusal(Code.RESOURCE_EXHAUSTED, text, retry_after=RETRY_AFTER)
+
     def _begin(
         self, request: Request, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Any:
         # It leaves the queue: is there anybody, and any time, left?
+        now = request.origin.seconds()
+        age = now - self._arrived.popleft()
         if request.cancelled:
             raise refusal(Code.CANCELLED, "cancelled by the caller")
-        if request.deadline <= request.origin.seconds():
+        if request.deadline <= now:
             raise refusal(
                 Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
             )
+        if age > self._stale:
+            raise self._refusal("delay", f"the call waited {age:.3f} s for a thread")
         request.started = True
         return run_current(request, function, args)
 

@@ -30,7 +30,7 @@ class Waiting:
         self.request = request
         self._protocol: ServerProtocol | None = protocol
         self._answer = answer
-        self._allowed = request.deadline - protocol.heard
+        self._allowed = request.deadline - protocol.arrived
         self._deadlines = protocol.shared.deadlines
         self._tick = self._deadlines.add(self, request.deadline)
         answer.addCallbacks(self._succeeded, self._failed)

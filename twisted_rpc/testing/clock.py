@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
@@ -29,6 +30,26 @@ class MemoryClock(Clock):
         self.rightNow = EPOCH
         self._left: deque[Callable[[], object]] = deque()
         self._woken = threading.Event()
+
+    def advance(self, amount: float) -> None:
+        """
+        Let time pass, as in a reactor that nothing holds: what is to be called
+        meanwhile is called when its time comes, not at the end.
+        """
+        end = self.seconds() + amount
+        while (due := self._due()) < end:
+            super().advance(max(0.0, due - self.seconds()))
+        super().advance(max(0.0, end - self.seconds()))
+
+    def stall(self, amount: float) -> None:
+        """
+        Let time pass while something holds the reactor: nothing is called until
+        the end.
+        """
+        super().advance(amount)
+
+    def _due(self) -> float:
+        return min((call.getTime() for call in self.getDelayedCalls()), default=inf)
 
     def callFromThread(
         self, callable: Callable[..., object], *args: Any, **kwargs: Any

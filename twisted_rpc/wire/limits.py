@@ -6,9 +6,67 @@ The limits of a connection, all in one place.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf, isfinite
+from typing import Final
 
 KIB = 1024
 MIB = 1024 * 1024
+
+#: What a limit is set to that is switched off: C{math.inf}.
+OFF: Final = inf
+
+#: The limits that are sizes, in bytes, and those that are durations, in seconds;
+#: the others are counts.
+SIZES: Final = frozenset(
+    {
+        "max_frame",
+        "max_frame_unauthenticated",
+        "max_meta",
+        "max_queue_bytes",
+        "output",
+    }
+)
+DURATIONS: Final = frozenset(
+    {
+        "ahead",
+        "close",
+        "delay",
+        "delay_interval",
+        "first_frame",
+        "frame",
+        "grace",
+        "handshake",
+        "hello",
+        "idle",
+        "max_age",
+        "min_ping",
+        "ping_timeout",
+        "write_stall",
+    }
+)
+
+#: The limits that can be L{OFF}.
+SWITCHABLE: Final = frozenset(
+    {
+        "ahead",
+        "delay",
+        "first_frame",
+        "frame",
+        "handshake",
+        "idle",
+        "max_age",
+        "max_concurrency",
+        "max_concurrency_per_principal",
+        "max_connections",
+        "max_connections_per_address",
+        "max_faults",
+        "max_queue_bytes",
+        "write_stall",
+    }
+)
+
+#: The limits that may be 0.
+_ZERO: Final = frozenset({"max_age", "max_queue"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +74,8 @@ class Limits:
     """
     What one peer may ask of the other (wire.md, section 12).
 
-    Sizes are bytes, durations seconds; C{0} switches an optional one off where
-    its text says so.
+    Sizes are bytes, durations seconds.  L{OFF} switches one of L{SWITCHABLE}
+    off.
 
     @ivar max_frame: a frame, both directions.
     @ivar max_frame_unauthenticated: a frame before authentication, where the
@@ -28,15 +86,24 @@ class Limits:
     @ivar max_meta: names and texts of C{ext.meta} together.
     @ivar max_meta_names: names in C{ext.meta}.
     @ivar max_inflight: calls in progress on an extended connection.
+    @ivar max_concurrency: calls in progress on a server; more wait.
+    @ivar max_concurrency_per_principal: of one caller who is authenticated.
+    @ivar max_queue: calls that wait for the server, or for one method, to have
+        room.
+    @ivar max_queue_bytes: their parameters together.
+    @ivar delay: a call that is older when it could start ...
+    @ivar delay_interval: ... is refused, once all have been for so long.
+    @ivar max_buckets: callers whose rates are limited one by one, for a method.
     @ivar max_connections: connections of a server.
     @ivar max_connections_per_address: of them from one address.
     @ivar first_frame: until the first frame, where authentication is required.
+    @ivar handshake: until TLS is agreed, or a proxy has said who is behind it.
     @ivar frame: a started frame, and one second more for each 64 KiB received.
     @ivar idle: a connection without frames or calls.
     @ivar output: own output waiting, beyond which a peer is not read.
     @ivar write_stall: no progress in writing.
     @ivar close: from a close until the abort.
-    @ivar max_age: of a connection, plus or minus a tenth; 0 is off.
+    @ivar max_age: of a connection, plus or minus a tenth; 0 is off too.
     @ivar grace: from C{$goaway} to the end of what still runs.
     @ivar max_faults: the illegal message that closes the connection.
     @ivar min_ping: the shortest interval of pings a server agrees to.
@@ -53,8 +120,16 @@ class Limits:
     max_meta: int = 8 * KIB
     max_meta_names: int = 64
     max_inflight: int = 256
-    max_connections: int = 10_000
-    max_connections_per_address: int = 1_000
+    max_concurrency: float = 2_000
+    max_concurrency_per_principal: float = 500
+    max_queue: int = 1_000
+    max_queue_bytes: float = 64 * MIB
+    delay: float = 0.05
+    delay_interval: float = 0.1
+    max_buckets: int = 10_000
+    max_connections: float = 10_000
+    max_connections_per_address: float = 1_000
+    handshake: float = 10.0
     first_frame: float = 5.0
     frame: float = 10.0
     idle: float = 600.0
@@ -63,7 +138,7 @@ class Limits:
     close: float = 1.0
     max_age: float = 0.0
     grace: float = 25.0
-    max_faults: int = 10
+    max_faults: float = 10
     min_ping: float = 10.0
     ping_timeout: float = 20.0
     hello: float = 5.0
@@ -75,9 +150,12 @@ class Limits:
         """
         for field in fields(self):
             value = getattr(self, field.name)
+            name = field.name
             # "not above" and not "below": NaN is neither.
-            if not value > 0 and (value != 0 or field.name != "max_age"):
-                raise ValueError(f"{field.name} is {value}: it must be above 0")
+            if not value > 0 and (value != 0 or name not in _ZERO):
+                raise ValueError(f"{name} is {value}: it must be above 0")
+            if not isfinite(value) and name not in SWITCHABLE:
+                raise ValueError(f"{name} cannot be switched off")
         if not 1024 <= self.max_frame < 2**31:
             raise ValueError(
                 f"max_frame is {self.max_frame}: it must be from 1024 to 2147483647 bytes"

@@ -1,0 +1,116 @@
+"""
+The reference page of limits says what the program does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rpc import Limits, Server
+from twisted_rpc._tap import Options
+from twisted_rpc.errors import Code
+from twisted_rpc.wire.limits import DURATIONS, SIZES, SWITCHABLE
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "reference" / "limits.md"
+SOURCES = ROOT / "twisted_rpc"
+
+
+def rows() -> list[dict[str, str]]:
+    """
+    @return: the rows of the tables about a server, by the names of their columns.
+    """
+    text = PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## Of a server") : text.index("## The record of calls")]
+    found: list[dict[str, str]] = []
+    heads: list[str] = []
+    for line in section.splitlines():
+        if not line.startswith("|"):
+            heads = []
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not heads:
+            heads = cells
+        elif not set(line) <= set("|-"):
+            found.append(dict(zip(heads, cells, strict=True)))
+    return found
+
+
+class PageTests(SynchronousTestCase):
+    """
+    What the tables say.
+    """
+
+    def setUp(self) -> None:
+        """
+        Read them.
+        """
+        self.rows = {row["name"].strip("`"): row for row in rows()}
+
+    def test_every_limit(self) -> None:
+        """
+        Each limit stands there once, with its unit, its default, and whether it
+        can be switched off.
+        """
+        self.assertEqual(len(self.rows), len(rows()))
+        for field in fields(Limits):
+            row = self.rows[field.name]
+            self.assertEqual(row["default"].split()[0], str(field.default), field.name)
+            self.assertEqual(row["off"] == "yes", field.name in SWITCHABLE, field.name)
+            self.assertEqual(row["unit"] == "bytes", field.name in SIZES, field.name)
+            self.assertEqual(
+                row["unit"] == "seconds", field.name in DURATIONS, field.name
+            )
+            self.assertTrue(row["bounds"] and row["beyond it"], field.name)
+
+    def test_arguments(self) -> None:
+        """
+        The others are arguments of a server, and options of C{twistd rpc} whose
+        defaults are the same.
+        """
+        signature = inspect.signature(Server)
+        defaults = {each[0]: each[2] for each in Options.optParameters}
+        others = set(self.rows) - {field.name for field in fields(Limits)}
+        self.assertEqual(len(others), 4)
+        for name in others:
+            row = self.rows[name]
+            self.assertEqual(row["default"], str(signature.parameters[name].default))
+            option = row["option"].strip("`-")
+            self.assertEqual(
+                float(row["default"]), float(defaults[option].removesuffix("s")), name
+            )
+
+    def test_counters(self) -> None:
+        """
+        Each counter is one that the program counts.
+        """
+        text = PAGE.read_text(encoding="utf-8")
+        source = "".join(each.read_text() for each in SOURCES.rglob("*.py"))
+        named = set(re.findall(r"`limits\.(\w+)`", text))
+        self.assertGreater(len(named), 15)
+        for name in named:
+            self.assertIn(f'"{name}"', source, name)
+        for name in set(re.findall(r"`errors\.([A-Z_]{5,})`", text)):
+            self.assertIn(name, Code.__members__)
+
+    def test_counted_limits_are_named(self) -> None:
+        """
+        Each limit that the program counts stands on the page.
+        """
+        source = "".join(
+            each.read_text() for each in (SOURCES / "server").rglob("*.py")
+        )
+        counted = re.findall(
+            r"(?:refused\[|limits\[|_reached\(|_exhausted\(\s*|_refusal\(\s*|"
+            r'refuse_connection\()"(\w+)"',
+            source,
+        )
+        self.assertGreater(len(counted), 15)
+        text = PAGE.read_text(encoding="utf-8")
+        for name in counted:
+            self.assertIn(f"`limits.{name}`", text)

@@ -1,0 +1,3 @@
+"""
+What keeps a server going when more is asked of it than it can do.
+"""

@@ -1,0 +1,216 @@
+# -*- test-case-name: tests.server.overload.test_method_limits -*-
+"""
+C{@max_concurrency} and C{@rate_limit} of the IDL.
+
+Each is an interceptor of the methods that have it; the others pay nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from twisted_rpc.call import Answer, Interceptor, Request, Responder, compose
+from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.server.admission import Admission
+from twisted_rpc.server.overload.buckets import Buckets
+from twisted_rpc.server.overload.pressure import Pressure
+from twisted_rpc.server.overload.slots import RETRY_AFTER, Slots
+from twisted_rpc.wire.limits import OFF, Limits
+
+
+class MethodLimit:
+    """
+    What the IDL sets one method.
+
+    @ivar interceptor: what calls go through that run in the reactor's thread, or
+        start there.
+    """
+
+    def __init__(
+        self,
+        interceptor: Interceptor,
+        rate: Callable[[Request], RPCError | None],
+        most: float,
+        refused: Counter[str],
+    ) -> None:
+        """
+        @param rate: says why a call comes too early.
+        @param most: calls at once.
+        """
+        self.interceptor = interceptor
+        self.refusal = rate
+        self._most = most
+        self._refused = refused
+        self._running = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        Hold a slot, in a thread of the store's, where nothing waits.
+
+        @raise RPCError: there is none.
+        """
+        with self._lock:
+            if self._running >= self._most:
+                self._refused["max_concurrency"] += 1
+                raise refusal(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"{self._running} calls of this method are in progress",
+                    retry_after=RETRY_AFTER,
+                )
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+
+class MethodLimits:
+    """
+    Makes the limits of methods.
+
+    @ivar slots: of the methods that have some.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: IReactorTime,
+        admission: Admission,
+        refused: Counter[str],
+    ) -> None:
+        self.slots: list[Slots] = []
+        self._limits = limits
+        self._clock = clock
+        self._admission = admission
+        self._refused = refused
+
+    def of(self, service: Any, method: Any) -> MethodLimit | None:
+        """
+        @param service: as the IDL has it; what it says holds for each of its
+            methods that says nothing itself.
+        @param method: as the IDL has it.
+
+        @return: C{None}: C{method} has none.
+        """
+        rate = _annotation("rate_limit", method, service)
+        most = _annotation("max_concurrency", method, service)
+        if rate is None and most is None:
+            return None
+        late = _never if rate is None else self._rate(rate["calls"], rate["per"])
+        interceptors = [] if rate is None else [refusing(late)]
+        if most is not None:
+            whose = f"of {service.wire_name}.{method.wire_name}"
+            slots = self._slots(most["calls"], whose)
+            interceptors.append(limiting(slots, self._admission, self._clock.seconds))
+        limit = OFF if most is None else most["calls"]
+        return MethodLimit(compose(*interceptors), late, limit, self._refused)
+
+    def _rate(self, calls: int, per: float) -> Callable[[Request], RPCError | None]:
+        buckets = Buckets(calls, per, self._limits.max_buckets)
+        seconds, refused = self._clock.seconds, self._refused
+
+        def late(request: Request) -> RPCError | None:
+            wait = buckets.take(request.origin.principal, seconds())
+            if not wait:
+                return None
+            refused["rate_limit"] += 1
+            return refusal(
+                Code.RESOURCE_EXHAUSTED,
+                f"{request.service}.{request.name} is called too often",
+                retry_after=wait,
+            )
+
+        return late
+
+    def _slots(self, most: int, whose: str) -> Slots:
+        slots = Slots(
+            most,
+            whose,
+            limits=self._limits,
+            clock=self._clock,
+            # Nobody but callers of this method has to look.
+            pressure=Pressure(),
+            refused=self._refused,
+        )
+        self.slots.append(slots)
+        return slots
+
+
+def refusing(why: Callable[[Request], RPCError | None]) -> Interceptor:
+    """
+    Refuse what there is a reason to.
+    """
+
+    def interceptor(responder: Responder) -> Responder:
+        def respond(request: Request) -> Answer:
+            error = why(request)
+            if error is not None:
+                raise error
+            return responder(request)
+
+        return respond
+
+    return interceptor
+
+
+def limiting(
+    slots: Slots, admission: Admission, seconds: Callable[[], float]
+) -> Interceptor:
+    """
+    Let so many calls of a method run at once, and some more wait.
+    """
+
+    def interceptor(responder: Responder) -> Responder:
+        def respond(request: Request) -> Answer:
+            if not slots.full:
+                return run(request)
+            now = seconds()
+            error = admission.refuse(request, now)
+            if error is not None:
+                raise error
+            return slots.wait(request, partial(run, request), now)
+
+        def run(request: Request) -> Answer:
+            slots.begun()
+            try:
+                answer = responder(request)
+            except BaseException:
+                slots.ended()
+                raise
+            if isinstance(answer, bytes):
+                slots.ended()
+                return answer
+            return answer.addBoth(ended)
+
+        def ended(result: Any) -> Any:
+            slots.ended()
+            return result
+
+        return respond
+
+    return interceptor
+
+
+def _never(_: Request) -> RPCError | None:
+    return None
+
+
+def _annotation(name: str, method: Any, service: Any) -> Any:
+    """
+    @return: the arguments of the nearest, or C{None}.
+    """
+    for thing in (method, service, method.declared_in):
+        found = thing.annotations.get(name)
+        if found is not None:
+            return found.args
+    return None
