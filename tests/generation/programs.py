@@ -8,7 +8,7 @@ from typing import Final
 
 #: An IDL in which every name gets in the way of another.
 CLASHES: Final = '''\
-/** A "name" for everything: \\\\ """ */
+/** A "name" for everything: \\\\ """ \0 \u2028 \x1b */
 const string Final = "x";
 const map<Colour, list<date>> DAYS = {name: ["2026-11-22"]};
 enum Colour { name, value, date, None = "none" }

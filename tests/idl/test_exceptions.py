@@ -61,6 +61,20 @@ class ClassTests(SynchronousTestCase):
         self.assertEqual(self.idl.Plain().message, "")
         self.assertEqual(bank().BankError(message="x").message, "x")
 
+    def test_shown(self) -> None:
+        """An exception shows its members and its text, but nothing sensitive."""
+        self.assertEqual(
+            repr(self.idl.Gone(id="7")),
+            "Gone(id='7', code_=5, message='It is not there.')",
+        )
+        idl = load_idl_text(
+            "exception X { @sensitive string pin; string message; } exception Y extends X { list<int> n = []; }"
+        )
+        self.assertEqual(
+            repr(idl.Y(pin="1234", message="no")),
+            "Y(pin=<sensitive>, message='no', n=[])",
+        )
+
     def test_wrong_arguments(self) -> None:
         """Missing, unknown and positional arguments are TypeErrors."""
         self.assertRaises(TypeError, self.idl.Gone)
@@ -86,7 +100,7 @@ class ClassTests(SynchronousTestCase):
         )
 
     def test_sensitive_members_are_not_shown(self) -> None:
-        """The repr shows no members at all."""
+        """What is sensitive is not shown."""
         self.assertNotIn("1234", repr(self.idl.Plain(pin="1234")))
 
 

@@ -5,7 +5,12 @@ Lines of Python text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
+
+#: What a text of Python cannot hold, or does not show.
+_HIDDEN: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 #: A text as lines, without their ends.
 Lines = list[str]
@@ -25,6 +30,7 @@ def docstring(doc: str) -> Lines:
     if not doc.strip():
         return []
     text = doc.strip().replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    text = _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     lines = [line.rstrip() for line in text.split("\n")]
     if len(lines) == 1 and not text.endswith('"'):
         return [f'"""{text}"""']

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from twisted_rpc.errors import Fault, IDLError, RPCError
+from twisted_rpc.errors import RPCError
 from twisted_rpc.idl.codecs.types import Types
 from twisted_rpc.idl.model import Enum, Field, Struct, Type, Union_
 from twisted_rpc.idl.names import enum_value_name, exception_attribute, python_name
@@ -23,15 +23,7 @@ from twisted_rpc.idl.python.exceptions import DeclaredException, exception_class
 def build_enum(enum: Enum, module: str) -> type[Enumeration]:
     """
     @return: its class.
-    @raise IDLError: if it has no value, which no decoder can be made for.
     """
-    if not enum.values:
-        place, message = enum.place, f"enum {enum.name!r} lists no value"
-        line = "".join(enum.file.text.splitlines()[place.line - 1 : place.line])
-        fault = Fault(
-            place.path, place.line, place.column, place.length, message, text=line
-        )
-        raise IDLError([fault])
     name = python_name(enum.name)
     values = [(enum_value_name(each.name), each.wire_value) for each in enum.values]
     built: Any = cast("Any", Enumeration)(name, values, module=module, qualname=name)

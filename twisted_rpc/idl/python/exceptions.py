@@ -68,6 +68,20 @@ class DeclaredException(RPCError):
         super().__init__(None, text, retry_after=retry_after)
         self.__dict__.update(own)
 
+    def __repr__(self) -> str:
+        """
+        Its members, what is sensitive hidden, and its text.
+        """
+        shown = {
+            attribute: "<sensitive>"
+            if "sensitive" in field.annotations
+            else repr(getattr(self, attribute, None))
+            for attribute, field in self._members
+        }
+        shown.setdefault("message", repr(self.message))
+        told = ", ".join(f"{name}={value}" for name, value in shown.items())
+        return f"{type(self).__name__}({told})"
+
     def _given(self, message: str | None, members: dict[str, Any]) -> Any:
         name = type(self).__name__
         if message is not None:

@@ -33,6 +33,9 @@ def fill_enum(values: Values, enum: model.Enum, node: tree.Enum) -> None:
     Its values; their annotations come later, by L{annotate_enum}, because they
     may use constants, and constants enums.
     """
+    if not node.values:
+        # No decoder can be made for it.
+        values.scope.faults.add(node.name, f"enum '{enum.name}' lists no value")
     for each in node.values:
         text = each.name.text if each.wire is None else each.wire.text
         place = values.scope.place(each.name)
