@@ -6,37 +6,16 @@ The driver for peers whose calls return Deferreds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from time import perf_counter, process_time
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
-from benchmarks.load import ORDER, Calls, Load, Measurement, MoreCalls, Unsupported
+from benchmarks.load import FIRST_BATCH, Calls, Load, Measurement, calling
 
 Call = Callable[[], "Deferred[Any]"]
-
-#: Calls of the first batch on each lane.  Each later one is twice as large, until
-#: the warm-up has lasted long enough to tell how many calls fill the window.
-FIRST_BATCH = 4
-
-
-def calling(calls: Calls, load: Load) -> tuple[Call, Any]:
-    """
-    @return: what makes one call of C{load}, and what it must be answered.
-    """
-    if load.method == "add":
-        return partial(calls.add, 5, 3), 8
-    if getattr(calls, load.method, None) is None:
-        raise Unsupported(f"the peer has no {load.method}")
-    more = cast("MoreCalls", calls)
-    if load.method == "echo":
-        text = "x" * load.size
-        return partial(more.echo, text), text
-    order = more.order(**ORDER)
-    return partial(more.store, order), order
 
 
 class Batch:

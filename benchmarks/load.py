@@ -4,8 +4,15 @@ What a client does in one measurement, and what it found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from functools import partial
+from time import perf_counter, process_time
+from typing import Any, Final, Protocol, cast
+
+#: Calls of the first batch on each lane.  Each later one is twice as large, until
+#: the warm-up has lasted long enough to tell how many calls fill the window.
+FIRST_BATCH: Final = 4
 
 #: The eight members of the struct, two of them lists.
 ORDER: Final[dict[str, Any]] = {
@@ -90,3 +97,52 @@ class MoreCalls(Calls, Protocol):
 
     def store(self, order: Any, /) -> Any:
         """C{order}, from the server, which has seen it as the peer's type."""
+
+
+def calling(calls: Calls, load: Load) -> tuple[Callable[[], Any], Any]:
+    """
+    @return: what makes one call of C{load}, and what it must be answered.
+    """
+    if load.method == "add":
+        return partial(calls.add, 5, 3), 8
+    if getattr(calls, load.method, None) is None:
+        raise Unsupported(f"the peer has no {load.method}")
+    more = cast("MoreCalls", calls)
+    if load.method == "echo":
+        text = "x" * load.size
+        return partial(more.echo, text), text
+    order = more.order(**ORDER)
+    return partial(more.store, order), order
+
+
+def window(
+    run: Callable[[int], None], lanes: int, load: Load, start: Callable[[], None]
+) -> Measurement:
+    """
+    Warm up, and make as many calls as fill the window.
+
+    @param run: makes so many calls, and returns when all are answered.
+    @param lanes: calls that are in flight at a time.
+    """
+    total = FIRST_BATCH * lanes
+    began = perf_counter()
+    while True:
+        batch = perf_counter()
+        run(total)
+        now = perf_counter()
+        if now - began >= load.warm:
+            break
+        total *= 2
+    total = max(lanes, int(total * load.seconds / (now - batch)))
+    start()
+    cpu, wall = process_time(), perf_counter()
+    run(total)
+    return Measurement(total, perf_counter() - wall, process_time() - cpu)
+
+
+def check(result: Any, expected: Any) -> None:
+    """
+    @raise ValueError: the answer is not what it must be.
+    """
+    if result != expected:
+        raise ValueError(f"answered {result!r:.80}")

@@ -20,6 +20,13 @@ PEERS: Final[dict[str, str]] = {
     "twisted_rpc": "benchmarks.peers.framework",
     "AMP": "benchmarks.peers.amp",
     "Perspective Broker": "benchmarks.peers.perspective",
+    "Thrift on Twisted": "benchmarks.peers.thrift_twisted",
+    "Thrift, blocking": "benchmarks.peers.thrift_blocking",
+    "grpcio": "benchmarks.peers.grpc_sync",
+    "grpc.aio": "benchmarks.peers.grpc_aio",
+    "grpclib": "benchmarks.peers.grpclib_aio",
+    "RPyC": "benchmarks.peers.rpyc_blocking",
+    "Pyro5": "benchmarks.peers.pyro",
 }
 
 #: The peers that ratios are taken to.

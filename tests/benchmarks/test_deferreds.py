@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.deferreds import Batch, calling, measure
-from benchmarks.load import ORDER, Load, Measurement, Unsupported
+from benchmarks.deferreds import Batch, measure
+from benchmarks.load import ORDER, Load, Measurement, Unsupported, calling
 
 
 class Held:
