@@ -83,8 +83,20 @@ class Accounts:
         return [*xs]
 
 
+class Sums(bank_idl.CalculatorServer):
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    async def divide(self, a: int, b: int) -> int:
+        return a // b
+
+    def greet(self, name: str) -> Deferred[str]:
+        return succeed(name)
+
+
 server: BankServer = Accounts()
 registry = Registry()
+registry.register(bank_idl.Calculator, Sums())
 registry.register(Bank, Accounts())
 registry.register(IBank, Accounts())
 registry.register(load_idl("bank.idl").IBank, Accounts())

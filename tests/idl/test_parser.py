@@ -207,6 +207,7 @@ class FaultTests(SynchronousTestCase):
             "service A { int f() throws (E F) }": (
                 "1:31: expected ',' or ')', found the word 'F'"
             ),
+            "service A { int f(), int g() }": "1:20: expected a method or '}', found ','",
             "@ struct S {}": "1:10: expected a definition",
             "struct S { int; }": (
                 "1:15: expected the member's name after its type 'int', found ';'"

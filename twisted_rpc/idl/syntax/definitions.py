@@ -135,6 +135,9 @@ class Definitions(Phrases):
         while not self.take("}"):
             self._check_inside(name, opened)
             methods.append(self._method())
+            if self.token.kind == ",":
+                hint = "methods are separated by ';' or nothing"
+                self.expected("a method or '}'", hint)
             while self.take(";"):
                 pass
         return tree.Service(start, self.passed, doc, annotations, name, bases, methods)
