@@ -6,6 +6,7 @@ Tests for L{twisted_rpc.server.verification.verify}: does an implementation fit 
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
@@ -458,6 +459,95 @@ class StreamTests(Verifying):
         (fault,) = self.findings("@threaded int go()", go)
         self.assertIn("both @threaded and 'async def'", fault)
         self.assertEqual(len(self.findings("int go()", threaded(go))), 1)
+
+
+class RaisingTests(Verifying):
+    """
+    Exceptions that the IDL declares, and the method does not.
+    """
+
+    idl = load_idl_text(
+        "exception A { } exception B extends A { } exception C { }"
+        " service S { int go(int a) throws A; int to(int a) }"
+    )
+
+    def warnings(self, go: Any) -> list[str]:
+        """
+        @return: what is found of C{go}, and of the same as C{to}.
+        """
+        found = verify(self.idl.S, types.SimpleNamespace(go=go, to=go))
+        return [
+            f"{it.method} {it.message.split(',')[0]} {it.source.rpartition(':')[0]}"
+            for it in found.findings
+            if it.warning
+        ]
+
+    def test_undeclared(self) -> None:
+        """
+        A class that is not in C{throws}, nor extends one that is, is a warning at
+        the place where it is raised.
+        """
+        idl, other = self.idl, self.idl.C
+
+        def go(a: int) -> int:
+            if a == 1:
+                raise idl.A
+            if a == 2:
+                raise idl.B(message="b")
+            for _ in range(a):
+                raise other() from None
+            raise other
+
+        file = (
+            verify(self.idl.S, types.SimpleNamespace(go=go, to=go)).findings[0].source
+        )
+        self.assertTrue(file.rpartition(":")[0].endswith(HERE), file)
+        path = file.rpartition(":")[0]
+        self.assertEqual(
+            self.warnings(go),
+            [
+                f"go raises C {path}",
+                f"to raises A {path}",
+                f"to raises B {path}",
+                f"to raises C {path}",
+            ],
+        )
+        lines, first = inspect.getsourcelines(go)
+        at = first + next(i for i, line in enumerate(lines) if "other()" in line)
+        self.assertEqual(file, f"{path}:{at}")
+
+    def test_nothing(self) -> None:
+        """
+        What is caught, what another function raises, what is no exception of an
+        IDL and what nobody can know is nothing to warn of.
+        """
+        idl, unknown = self.idl, types.SimpleNamespace(C=self.idl.C)
+
+        def go(a: int) -> int:
+            try:
+                raise idl.C  # noqa: TRY301 - what is tested
+            except idl.C as error:
+                if a:
+                    raise error.with_traceback(None) from None
+
+            def inner() -> int:
+                raise idl.C
+
+            if a > 2:
+                raise ValueError(a)
+            if a > 1:
+                raise unknown.C
+            return inner()
+
+        self.assertEqual(self.warnings(go), [])
+        self.assertEqual(self.warnings(lambda a: a), [])
+        namespace: dict[str, Any] = {}
+        exec("def made(a): raise ValueError(a)", namespace)  # noqa: S102 - has no file
+        self.assertEqual(self.warnings(namespace["made"]), [])
+        # A file that has become shorter.
+        text = "\n" * 10_000 + "def made(a): raise ValueError(a)"
+        exec(compile(text, __file__, "exec"), namespace)  # noqa: S102 - as above
+        self.assertEqual(self.warnings(namespace["made"]), [])
 
 
 class SuperfluousTests(Verifying):

@@ -34,6 +34,7 @@ from twisted_rpc.server.verification.findings import (
     source_of,
     underlying,
 )
+from twisted_rpc.server.verification.raising import raised
 
 _POSITIONAL = (Python.POSITIONAL_ONLY, Python.POSITIONAL_OR_KEYWORD)
 
@@ -134,6 +135,7 @@ class Comparison:
     def check(self) -> None:
         """Everything about a method that is there."""
         self.check_kind()
+        self.check_raised()
         known = signature(self.function)
         if known is None:
             # A function of C code that does not say what it takes.
@@ -173,6 +175,24 @@ class Comparison:
             self.fault(
                 f"{self.subject} is {what}, the IDL says {self.method.model.result}:"
                 " an async generator, or a function that returns an async iterator"
+            )
+
+    def check_raised(self) -> None:
+        """An exception of the IDL arrives as what it is only if it is declared."""
+        seen: set[type] = set()
+        for cls, source in raised(self.function):
+            if cls in seen or issubclass(cls, self.method.throws):
+                continue
+            seen.add(cls)
+            self.found.findings.append(
+                Finding(
+                    self.method.model.place,
+                    self.name,
+                    f"raises {cls.__name__}, which is not in its throws: callers learn"
+                    " its code and text, not its class and members",
+                    source,
+                    warning=True,
+                )
             )
 
     def check_arity(self, known: inspect.Signature, positional: list[Python]) -> bool:
