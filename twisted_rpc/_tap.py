@@ -27,6 +27,7 @@ from twisted_rpc.idl import Schema, ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
 from twisted_rpc.stores import named_store
+from twisted_rpc.twistd.adoption import as_loaded_by
 from twisted_rpc.twistd.check import report
 from twisted_rpc.twistd.frames import log_frames, secrets_of
 from twisted_rpc.twistd.implementations import UnusableError, load, match
@@ -355,7 +356,9 @@ class Options(usage.Options):
             given = [load(text) for text in self["impl"]]
             for service, one in match(given, services):
                 self.registry.register(
-                    service, one.implementation, strict=bool(self["strict"])
+                    as_loaded_by(one.implementation, service),
+                    one.implementation,
+                    strict=bool(self["strict"]),
                 )
         except (UnusableError, RegistrationError) as error:
             raise usage.UsageError(str(error)) from error

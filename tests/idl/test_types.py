@@ -493,4 +493,8 @@ class EnumTests(TypesCase):
         """A text is no enum, and neither is another enum."""
         other = load_idl_text(ENUM + "service S { }").Colour.RED
         self.cannot_send(echo("Colour", ENUM), "RED", "expected Colour, got str")
-        self.cannot_send(echo("Colour", ENUM), other, "expected Colour, got Colour")
+        self.cannot_send(
+            echo("Colour", ENUM),
+            other,
+            "expected Colour, got the Colour of an IDL that was loaded another time",
+        )

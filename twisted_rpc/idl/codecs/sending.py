@@ -140,7 +140,10 @@ class Walk:
 
     def _enum(self, enum: Enum, value: Any, path: str) -> Any:
         if type(value) is not self._types.class_of(enum):
-            raise InvalidValue(path, f"expected {enum.name}, got {_kind(value)}")
+            kind = _kind(value)
+            if kind == self._types.class_of(enum).__name__:
+                kind = f"the {kind} of an IDL that was loaded another time"
+            raise InvalidValue(path, f"expected {enum.name}, got {kind}")
         return value
 
     def _struct(self, type_: Type, value: Any, path: str, depth: int) -> Any:
@@ -158,7 +161,10 @@ class Walk:
                 path,
                 f"expected {text}, got {kind}, whose further members would be sent",
             )
-        raise InvalidValue(path, f"expected {text}, got {_kind(value)}")
+        kind = _kind(value)
+        if any(kind == self._types.class_of(each).__name__ for each in structs):
+            kind = f"the {kind} of an IDL that was loaded another time"
+        raise InvalidValue(path, f"expected {text}, got {kind}")
 
     def _members(self, struct: Struct, value: Any, path: str, depth: int) -> Any:
         members = {}
