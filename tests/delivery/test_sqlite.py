@@ -10,10 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
+from twisted_rpc.delivery.claims import Claim, Key, StoreError
+from twisted_rpc.delivery.sql import transitions
+from twisted_rpc.delivery.sql.locks import remove_if_free
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
+from twisted_rpc.delivery.table import Verdict
 from twisted_rpc.testing import DedupStoreTests
+
+ADA = "ada"
 
 
 class SQLiteStoreTests(DedupStoreTests, TestCase):
@@ -46,3 +54,184 @@ class SQLiteStoreTests(DedupStoreTests, TestCase):
         other = sqlite3.connect(self.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         return other.close
+
+
+class SQLiteTests(TestCase):
+    """
+    What befalls a file.
+    """
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.path = folder / "calls.db"
+
+    async def opened(self, **options: Any) -> SQLiteStore:
+        """A store that has started."""
+        store = SQLiteStore(self.path, patience=0.2, **options)
+        await store.start(reactor)
+        self.addCleanup(store.stop)
+        return store
+
+    def refused(self, path: Path) -> str:
+        """Why a store cannot be used."""
+        store = SQLiteStore(path)
+        error: StoreError = self.failureResultOf(store.start(reactor), StoreError).value
+        self.assertNotIn("Traceback", str(error))
+        return str(error)
+
+    async def test_private(self) -> None:
+        """
+        Nobody else may read the file: ids of sessions and answers are in it.
+        """
+        await self.opened()
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
+    async def test_durable(self) -> None:
+        """
+        What is committed has reached the disk.
+        """
+        store = await self.opened()
+        modes = await store._ask(
+            lambda tx: [
+                tx.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+        )
+        self.assertEqual(modes, ["wal", 2, 1])
+
+    def test_unusable(self) -> None:
+        """
+        A file that cannot be used is named, and what is wrong with it.
+        """
+        self.assertIn("there is no folder", self.refused(self.path.parent / "x" / "y"))
+        self.assertIn("s a directory", self.refused(self.path.parent))
+        self.path.write_text("something else, and longer than a header" * 30)
+        self.assertIn("is not an SQLite database", self.refused(self.path))
+
+    async def test_later_version(self) -> None:
+        """
+        A file of a later version of this program is not touched.
+        """
+        store = await self.opened()
+        await store.stop()
+        database = sqlite3.connect(self.path)
+        database.execute("UPDATE rpc_facts SET value = 2 WHERE name = 'version'")
+        database.commit()
+        database.close()
+        self.assertIn("its tables are version 2, not 1", self.refused(self.path))
+        self.assertEqual(list(self.path.parent.glob("*-owner-*")), [])
+
+    async def test_full(self) -> None:
+        """
+        On a full disk nothing is half done: what cannot be recorded is refused,
+        and when there is room again it goes on.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+
+        def claim(seq: int) -> Claim:
+            return Claim(Key(session, seq), ADA, "once", "Bank.pay", b"[1]")
+
+        found = await store.claim(claim(1))
+        pages = await store._ask(
+            lambda tx: tx.execute("PRAGMA page_count").fetchone()[0]
+        )
+        await store._ask(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages}"))
+        big = b"1" * 1_000_000
+        asked: list[Deferred[Any]] = [store.complete(Key(session, 1), found.fence, big)]
+        asked += [store.attach("eve", None) for _ in range(3)]
+        results = await DeferredList(asked, consumeErrors=True)
+        self.assertFalse(results[0][0])
+        error = results[0][1].value
+        self.assertIsInstance(error, StoreError)
+        self.assertIn("full", str(error))
+        self.assertFalse(error.ambiguous)
+        self.assertEqual([good for good, _ in results[1:]], [True] * 3)
+        row: Any = await store.find(Key(session, 1))
+        self.assertEqual(row.state.value, "IN_PROGRESS")
+        await store._ask(lambda tx: tx.execute("PRAGMA max_page_count = 100000"))
+        self.assertIsNone(await store.complete(Key(session, 1), found.fence, big))
+        self.assertEqual((await store.claim(claim(1))).outcome, big)
+
+    async def test_our_tables(self) -> None:
+        """
+        A method cannot touch our tables, attach other files, or change how the
+        file is written.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        denied: list[str] = []
+
+        def run(transaction: Any) -> bytes:
+            for sql in (
+                "SELECT * FROM rpc_records",
+                "DELETE FROM rpc_holders",
+                "DROP TABLE rpc_facts",
+                "ATTACH ':memory:' AS other",
+                "PRAGMA synchronous = OFF",
+                "/* a comment */ COMMIT",
+            ):
+                try:
+                    transaction.execute(sql)
+                except sqlite3.DatabaseError as error:
+                    denied.append(f"{error}")
+            transaction.execute("CREATE TABLE mine (n)")
+            transaction.execute("PRAGMA table_list")
+            return b"1"
+
+        key = Key(session, 1)
+        claim = Claim(key, ADA, "transactional", "Bank.pay", b"[1]")
+        found = await store.transact(claim, run)
+        self.assertTrue(found.ran)
+        self.assertEqual(len(denied), 6, denied)
+
+    async def test_lock_files(self) -> None:
+        """
+        Each process has a lock file, which goes with it; one that was left by a
+        process that was killed goes with the next.
+        """
+        store = await self.opened()
+        (lock,) = self.path.parent.glob("*-owner-*")
+        self.assertFalse(remove_if_free(lock))
+        left = self.path.with_name(f"{self.path.name}-owner-00000000")
+        left.touch()
+        other = await self.opened()
+        self.assertFalse(left.exists())
+        self.assertEqual(len(list(self.path.parent.glob("*-owner-*"))), 2)
+        await store.stop()
+        await other.stop()
+        self.assertEqual(list(self.path.parent.glob("*-owner-*")), [])
+
+    async def test_floors_are_merged(self) -> None:
+        """
+        Above ten thousand floors they become one, upwards: what was forgotten
+        stays forgotten.
+        """
+        self.patch(transitions, "MAX_FLOORS", 10)
+        now = [4e9]
+        store = await self.opened(retention=5, wall=lambda: now[0])
+        for number in range(20):
+            principal = f"p{number}"
+            key = Key(f"@{principal}", 0, "a")
+            claim = Claim(key, principal, "once", "Bank.pay", b"[1]", 4e9 - number)
+            await store.claim(claim)
+            await store.complete(key, 1, b"1")
+        now[0] += 10
+        await store.expire()
+        totals = await store.totals()
+        self.assertEqual((totals.floors, totals.records), (5, {}))
+        for number in range(20):
+            principal = f"p{number}"
+            key = Key(f"@{principal}", 0, "a")
+            claim = Claim(key, principal, "once", "Bank.pay", b"[1]", 4e9 - number)
+            self.assertEqual((await store.claim(claim)).verdict, Verdict.STALE)
+
+    async def test_bounds(self) -> None:
+        """
+        Limits that cannot be are refused.
+        """
+        for options in ({"window": 0}, {"total_bytes": 1000}, {"patience": 0}):
+            self.assertRaises(ValueError, SQLiteStore, self.path, **options)
+        self.assertRaises(ValueError, SQLiteStore, self.path, node="a\nb")
+        self.assertIn("calls.db", repr(SQLiteStore(self.path)))

@@ -241,7 +241,7 @@ class Recording:
         """
         self._stopping = True
         self._stopped = Deferred()
-        stopped = self._stopped.addCallback(lambda _: self.store.stop())
+        stopped = self._stopped.addCallback(lambda _: self._asked(self.store.stop()))
         self._ended_life = Deferred()
         stopped.addBoth(self._life_ended)
         timers, self._timers = self._timers, {}

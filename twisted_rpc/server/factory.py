@@ -130,6 +130,13 @@ class Shared:
             self.store.start(self.wall())
         return succeed(None)
 
+    @property
+    def store_outstanding(self) -> int:
+        """
+        What a store that answers later has not answered yet.
+        """
+        return self.store.outstanding if isinstance(self.store, Recording) else 0
+
     def stop(self) -> Deferred[None]:
         """
         Record no more.

@@ -5,7 +5,7 @@ A client and a server, joined in memory.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -17,6 +17,10 @@ from twisted_rpc.testing.endpoint import MemoryEndpoint
 from twisted_rpc.testing.network import MemoryNetwork
 
 _T = TypeVar("_T")
+
+
+#: Real seconds that a step of a store may take.
+_STORE: Final = 5.0
 
 
 class Pair:
@@ -65,6 +69,15 @@ class Pair:
         while (left := end - self.clock.seconds()) > 1e-9:
             self.clock.advance(min(step, left))
             self.pump()
+            self._wait_for_store()
+
+    def _wait_for_store(self) -> None:
+        """
+        A store in a database takes no time of the clock.
+        """
+        shared = self.server.factory.shared
+        while shared.store_outstanding and self.clock.wait_for_thread(_STORE):
+            self.pump()
 
     def result(self, deferred: Deferred[_T], seconds: float = 60.0) -> _T:
         """
@@ -78,13 +91,15 @@ class Pair:
         results: list[Any] = []
         deferred.addBoth(results.append)
         self.pump()
-        threads = self.server.factory.shared.threads
-        while not results and threads.outstanding:
-            self.clock.wait_for_thread(seconds)
-            self.pump()
+        shared = self.server.factory.shared
         end = self.clock.seconds() + seconds
         while not results and self.clock.seconds() < end:
-            self.advance(0.025)
+            if shared.threads.outstanding or shared.store_outstanding:
+                if not self.clock.wait_for_thread(seconds):
+                    break
+                self.pump()
+            else:
+                self.advance(0.025)
         if not results:
             raise AssertionError(f"no result after {seconds:g} s of the clock")
         if isinstance(results[0], Failure):

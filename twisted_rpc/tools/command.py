@@ -18,6 +18,8 @@ from twisted_rpc.tools.commands.digest import DIGEST
 from twisted_rpc.tools.commands.format import FORMAT
 from twisted_rpc.tools.commands.generate import GENERATE
 from twisted_rpc.tools.commands.list import LIST
+from twisted_rpc.tools.commands.records import RECORDS
+from twisted_rpc.tools.commands.sessions import SESSIONS
 from twisted_rpc.tools.subcommand import TOLD, failure
 
 #: In the order in which C{--help} lists them.
@@ -30,6 +32,8 @@ COMMANDS: Final = (
     DIGEST,
     GENERATE,
     BREAKING,
+    SESSIONS,
+    RECORDS,
 )
 
 _EXAMPLES = """\

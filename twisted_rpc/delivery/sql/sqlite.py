@@ -278,14 +278,14 @@ class SQLiteStore(SQLStore):
             return f"{self.path}: {error.strerror or error}"
         if _number(error) in _CORRUPT:
             return f"{self.path} is not an SQLite database, or is damaged ({error})"
-        if _number(error) == sqlite3.SQLITE_CANTOPEN and not self.path.parent.is_dir():
-            return f"there is no folder {self.path.parent}"
         return str(error) if isinstance(error, StoreError) else f"{self.path}: {error}"
 
     def _open(self) -> None:
         """
         Make what is missing, and settle what earlier lives left (D22).
         """
+        if not self.path.parent.is_dir():
+            raise StoreError(f"there is no folder {self.path.parent}")
         if not self.path.exists():
             # Answers and ids of sessions are nobody else's business.
             self.path.touch(0o600)
