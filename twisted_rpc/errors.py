@@ -75,10 +75,14 @@ class RPCError(Exception):
     @ivar replayed: C{True} if it is the stored answer of an earlier attempt.
     @ivar type: the IDL name of a declared exception this side has no class for.
     @ivar data: the members of such an exception, as JSON values.
+    @ivar request_id: at a client the id of the call, if it had one, for
+        L{Client.resolve<twisted_rpc.Client.resolve>}.  Who knows it could ask for
+        the answer: do not log it whole.
     """
 
     code: Code = Code.UNKNOWN
     message: str = ""
+    request_id: str | None = None
 
     def __new__(  # noqa: PYI034 - a subclass of the code's
         cls, code: Code | str | None = None, *args: Any, **kwargs: Any

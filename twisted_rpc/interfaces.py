@@ -245,7 +245,9 @@ class IDedupStore(Interface):
     def release(session: str, floor: int) -> Deferred[None]:
         """
         Raise the floor of C{session}, and drop what is at or below it and does
-        not run (D7).
+        not run (D7).  What is in doubt, or was resolved, stays for whoever asks
+        what became of it, and goes C{retention} later: no request is answered
+        from it any more.
         """
 
     def find(key: Key) -> Deferred[RecordRow | None]:

@@ -843,6 +843,8 @@ class FindTests(RecordingTestCase):
         self.assertIs(self.find(self.name(4))[0], State.IN_PROGRESS)
         assert self.connection.session is not None
         self.recording.release(self.connection.session, 2)
+        self.assertIs(self.find(self.name(1))[0], State.DONE)
+        self.recording.expire(0.0, START)
         self.assertIs(self.find(self.name(1))[0], State.FORGOTTEN)
 
     def test_not_the_callers(self) -> None:

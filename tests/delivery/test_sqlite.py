@@ -105,7 +105,7 @@ class SQLiteTests(TestCase):
         A file that cannot be used is named, and what is wrong with it.
         """
         self.assertIn("there is no folder", self.refused(self.path.parent / "x" / "y"))
-        self.assertIn("s a directory", self.refused(self.path.parent))
+        self.assertIn("is a folder", self.refused(self.path.parent))
         self.path.write_text("something else, and longer than a header" * 30)
         self.assertIn("is not an SQLite database", self.refused(self.path))
 

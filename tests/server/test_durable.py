@@ -145,7 +145,10 @@ class DurableTestCase(SynchronousTestCase):
         lock = store.store._lock
         os.close(lock._file)
         store.store._lock = None
-        store.store._transitions.settle = lambda *_: None
+        store.store._workers.stop()
+        store.store._workers = None
+        store._stopping = True
+        self.addCleanup(self.flushLoggedErrors, StoreError)
         pair.network.break_all()
         pair.endpoint.factory = None
         pair.pump()
@@ -286,6 +289,11 @@ class CrashTests(DurableTestCase):
         self.assertIsInstance(error, OutcomeUnknown)
         self.assertEqual(error.executed, "unknown")
         self.assertEqual(len(self.bank.charged), 2)
+        asked = again.result(pair.client.resolve(error.request_id))
+        self.assertEqual(asked["state"], "IN_DOUBT")
+        self.bank.known = {self.bank.charged[1]: 9}
+        asked = again.result(pair.client.resolve(error.request_id))
+        self.assertEqual((asked["state"], asked["reply"]["result"]), ("DONE", 9))
         self.assertEqual(again.result(client.charge("4713")), 3)
 
     def again(self, pair: Pair) -> Pair:

@@ -21,7 +21,7 @@ from twisted_rpc.client.retry import (
     RETRIABLE,
     final_error,
 )
-from twisted_rpc.errors import Code, InvalidValue, RPCError
+from twisted_rpc.errors import ERRORS, Code, InvalidValue, RPCError
 from twisted_rpc.wire.messages import CallTemplate, ReplyMessage
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ class Call:
         if self.nested and self.attempts > 1 and error.code in RETRIABLE:
             # Who gets it from this server is not to try what was tried (C8).
             error.retry_after = -1.0
+        if self.id and type(error) is ERRORS[error.code]:
+            # Not of an exception of the IDL, which may have a member of that name.
+            error.request_id = self.id
         self.deferred.errback(Failure(error))
 
     def gave_up(self, *, late: bool = False) -> None:

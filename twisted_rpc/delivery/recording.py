@@ -686,21 +686,27 @@ class Recording:
         except RPCError:
             pass
         else:
-            if record is not None or state is State.FORGOTTEN:
+            if record is not None:
                 return succeed((state, record))
             assert session is not None  # a call of one, without a record
             key = Key(session.id, int(request_id.rpartition(":")[2]))
+            return self._find(key, principal, absent=state)
         return self._find(key, principal)
 
     def _find(
-        self, key: Key, principal: str, *, asked: bool = False
+        self,
+        key: Key,
+        principal: str,
+        *,
+        absent: State = State.ABSENT,
+        asked: bool = False,
     ) -> Deferred[tuple[State, Record | None]]:
         def found(row: Any) -> Any:
             if row is None:
                 if key in self._calls:
                     return State.IN_PROGRESS, None
                 if key.seq:
-                    return State.ABSENT, None
+                    return absent, None
                 raise refusal(
                     Code.SESSION_UNKNOWN, "no such session", executed="unknown"
                 )

@@ -708,6 +708,35 @@ class DedupStoreTests(_Base):
         found = await two.claim(self.of(session, 1))
         self.assertEqual((found.verdict, found.outcome), (Verdict.REPLAY, b"7"))
 
+    async def test_doubt_is_kept(self) -> None:
+        """
+        What is in doubt, or was resolved, can be asked for after its client has
+        acknowledged it, for C{retention}; no request is answered from it.
+        """
+        self._needs_sharing()
+        one = await self.opened(retention=10)
+        session = (await one.attach(ADA, None)).session
+        for seq in (1, 2, 3):
+            await one.claim(self.of(session, seq))
+        await self.killed(one)
+        two = await self.opened(retention=10)
+        await two.attach(ADA, session)
+        await two.resolve(Key(session, 1), 1, b"7")
+        await two.release(session, 2)
+        await two.release(session, 2)
+        for seq, state in ((1, State.DONE), (2, State.IN_DOUBT)):
+            self.assertEqual((await two.find(Key(session, seq))).state, state)
+            self.assertEqual(
+                await self.verdict(two, self.of(session, seq)), Verdict.STALE
+            )
+        self.assertTrue(await two.resolve(Key(session, 2), 1, b"8"))
+        self.assertEqual((await two.find(Key(session, 2))).outcome, b"8")
+        await self.passing(11)
+        await two.expire()
+        for seq in (1, 2):
+            self.assertIsNone(await two.find(Key(session, seq)))
+        self.assertEqual(await self.verdict(two, self.of(session, 3)), Verdict.IN_DOUBT)
+
     async def test_doubt_ended_by_its_own_run(self) -> None:
         """
         A run that was given up too early may still say how it ended, by its own

@@ -80,6 +80,10 @@ TABLES: Final = (
     WHERE state = 'IN_PROGRESS'
     """,
     """
+    CREATE INDEX IF NOT EXISTS rpc_records_doubt ON rpc_records (ended)
+    WHERE state = 'IN_DOUBT' OR owner = 'resolved'
+    """,
+    """
     CREATE INDEX IF NOT EXISTS rpc_records_dated ON rpc_records (ended)
     WHERE seq = 0 AND state <> 'IN_PROGRESS'
     """,

@@ -286,6 +286,8 @@ class SQLiteStore(SQLStore):
         """
         if not self.path.parent.is_dir():
             raise StoreError(f"there is no folder {self.path.parent}")
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder")
         if not self.path.exists():
             # Answers and ids of sessions are nobody else's business.
             self.path.touch(0o600)

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from twisted_rpc.delivery.bounds import check_bounds
 from twisted_rpc.delivery.claims import (
@@ -20,6 +20,7 @@ from twisted_rpc.delivery.claims import (
     Key,
     RecordRow,
     SessionRow,
+    StoreError,
     Totals,
 )
 from twisted_rpc.delivery.records import Outcome
@@ -116,9 +117,10 @@ class SQLStore:
         """
         return self._transitions.total
 
-    def _ask(self, step: Step) -> Deferred[Any]:
-        assert self._workers is not None, "the store has not been started"
-        return self._workers.ask(step)
+    def _ask(self, step: Step, *, alone: bool = False) -> Deferred[Any]:
+        if self._workers is None:
+            return fail(StoreError("the store is closed"))
+        return self._workers.ask(step, alone=alone)
 
     def stop(self) -> Deferred[None]:
         """
@@ -164,8 +166,7 @@ class SQLStore:
         """
         @see: L{IDedupStore.transact<twisted_rpc.interfaces.IDedupStore>}
         """
-        assert self._workers is not None, "the store has not been started"
-        return self._workers.ask(
+        return self._ask(
             lambda tx: self._transitions.transact(tx, claim, run), alone=self.alone
         )
 

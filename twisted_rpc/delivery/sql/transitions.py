@@ -87,6 +87,9 @@ class Bounds(Protocol):
     max_sessions: int
 
 
+#: Who owns a record that somebody resolved.
+_RESOLVED: Final = "resolved"
+
 #: Whose bytes those are that sessions take beside their records.
 _SESSIONS: Final = ""
 
@@ -253,8 +256,9 @@ class Transitions:
         freed = _sum(
             tx.execute(
                 "DELETE FROM rpc_records WHERE holder = ? AND seq > 0 AND seq <= ?"
-                " AND state <> 'IN_PROGRESS' RETURNING size",
-                (session, floor),
+                " AND state NOT IN ('IN_PROGRESS', 'IN_DOUBT') AND owner <> ?"
+                " RETURNING size",
+                (session, floor, _RESOLVED),
             )
         )
         _grow(tx, session, -freed)
@@ -450,10 +454,10 @@ class Transitions:
         text = write_outcome(outcome)
         size = RECORD_SIZE + len(text)
         done = tx.execute(
-            "UPDATE rpc_records SET state = 'DONE', outcome = ?, size = ?, ended = {now}"
-            " WHERE holder = ? AND seq = ? AND name = ? AND fence = ?"
+            "UPDATE rpc_records SET state = 'DONE', outcome = ?, size = ?, ended = {now},"
+            " owner = ? WHERE holder = ? AND seq = ? AND name = ? AND fence = ?"
             " AND state = 'IN_DOUBT'",
-            (text, size, *key, fence),
+            (text, size, _RESOLVED, *key, fence),
         ).rowcount
         if done:
             _grow(tx, key.holder, size - RECORD_SIZE)
@@ -623,7 +627,26 @@ class Transitions:
                 " ORDER BY ended LIMIT ?",
                 (holder, retention, _MOST),
             )
+        self._forget_doubts(tx)
         self._merge_floors(tx)
+
+    def _forget_doubts(self, tx: Transaction) -> None:
+        """
+        What was in doubt is kept for whoever asks, also below the floor, but not
+        for ever.
+        """
+        rows = tx.execute(
+            "SELECT r.holder, r.seq, r.size FROM rpc_records r"
+            " JOIN rpc_holders h ON h.holder = r.holder"
+            " WHERE (r.state = 'IN_DOUBT' OR r.owner = 'resolved') AND r.seq > 0"
+            " AND r.ended < {now} - ? AND r.seq <= h.floor LIMIT ?",
+            (self._bounds.retention, _MOST),
+        ).fetchall()
+        for holder, seq, size in rows:
+            tx.execute(
+                "DELETE FROM rpc_records WHERE holder = ? AND seq = ?", (holder, seq)
+            )
+            _grow(tx, holder, -int(size))
 
     def _merge_floors(self, tx: Transaction) -> None:
         """
