@@ -4,7 +4,10 @@ Tests for L{twisted_rpc.client.backoff}.
 
 from __future__ import annotations
 
-from hypothesis import given
+import random
+from collections import Counter
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -29,7 +32,7 @@ class BackoffTests(SynchronousTestCase):
             self.assertAlmostEqual(delay, min(30.0, 0.1 * 1.6**n))
         self.assertEqual(delays.index(30.0), 13)
 
-    @given(st.lists(chances, min_size=1, max_size=30))
+    @given(st.lists(chances, min_size=31))
     def test_c9_jitter_is_a_fifth(self, drawn: list[float]) -> None:
         """
         Each delay is within a fifth of what it would be without jitter, whatever
@@ -37,9 +40,42 @@ class BackoffTests(SynchronousTestCase):
         """
         draws = iter(drawn)
         backoff = Backoff(lambda: next(draws))
-        for n in range(len(drawn)):
+        for n in range(30):
             middle = min(30.0, 0.1 * 1.6**n)
             self.assertTrue(0.8 * middle <= backoff.failed() <= 1.2 * middle)
+
+    def test_one_draw_an_outage(self) -> None:
+        """
+        All delays of an outage have the same jitter, those of the next another.
+        """
+        backoff = Backoff(iter([0.0, 1.0, 0.5]).__next__)
+        self.assertAlmostEqual(backoff.dropped(), 0.0)
+        self.assertAlmostEqual(backoff.failed(), 0.08)
+        self.assertAlmostEqual(backoff.failed(), 0.128)
+        backoff.worked()
+        self.assertAlmostEqual(backoff.failed(), 0.12)
+        self.assertAlmostEqual(backoff.dropped(), 0.05)
+
+    @settings(max_examples=20)
+    @given(st.floats(0.05, 3.0), st.integers(0, 1000))
+    def test_row_19_a_restart(self, outage: float, seed: int) -> None:
+        """
+        Of 200 clients that lost a server at one moment, not many more than twice
+        the mean come back in any tenth of a second, and all within 5 s.
+        """
+        chance = random.Random(seed).random
+        back = []
+        for _ in range(200):
+            backoff = Backoff(chance)
+            at = backoff.dropped()
+            while at < outage:
+                at += backoff.failed()
+            back.append(at - outage)
+        bins = Counter(int(10 * each) for each in back)
+        mean = 200 / (int(10 * max(back)) + 1)
+        self.assertLessEqual(max(back), 2.0)
+        # Some chance is left: twice the mean, and three times its deviation.
+        self.assertLessEqual(max(bins.values()), 2 * mean + 3 * mean**0.5)
 
     def test_the_whole_fifth_is_used(self) -> None:
         """

@@ -100,6 +100,7 @@ class CountingTests(ScriptedCase):
         self.pump()
         self.counted(goaways=1)
         self.client.pool.budget.tokens = 0.0
+        self.advance(1.1)
         here = self.server.here
         here.drop()
         connection.drop()

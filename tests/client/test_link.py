@@ -709,7 +709,7 @@ class ResendTests(ScriptedCase):
     def test_c9_one_failure(self) -> None:
         """
         A lost connection is one failure for the budget, however many calls it
-        held.
+        held; two, if it held some that had been lost before.
         """
         connection = self.started()
         for n in range(50):
@@ -718,6 +718,10 @@ class ResendTests(ScriptedCase):
         connection.drop()
         self.advance(0.5)
         self.assertEqual(budget.tokens, budget.size - 1)
+        self.assertEqual(len(self.server.here.calls), 50)
+        self.server.here.drop()
+        self.advance(0.5)
+        self.assertEqual(budget.tokens, budget.size - 3)
         self.assertEqual(len(self.server.here.calls), 50)
 
     def test_w21_written_calls_wait_whatever_wait_for_ready_says(self) -> None:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from tests.proofs.proof import Figure, Progress, Proof
 
 #: The modules that have a C{PROOF}.
-MODULES: Final = ("language", "model", "simulation")
+MODULES: Final = ("language", "model", "simulation", "storms")
 
 
 def proofs() -> dict[str, Proof]:

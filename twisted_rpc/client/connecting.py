@@ -8,6 +8,7 @@ connection counts as good when hello has been answered, not before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,7 @@ class Connector:
             # Who calls next may wait for the attempt that this starts.
             self.failing = False
 
-    def _pause(self, first: float) -> float:
+    def _pause(self, first: Callable[[], float]) -> float:
         """
         @param first: what is waited after a connection that lasted, and once
             after one that did not.
@@ -225,7 +226,7 @@ class Connector:
             self._short = 0
         else:
             self._short += 1
-        return first if self._short < 2 else self._backoff.failed()
+        return first() if self._short < 2 else self._backoff.failed()
 
     def left(self) -> None:
         """
@@ -233,7 +234,7 @@ class Connector:
         """
         self._protocol = None
         self.next_address()
-        pause = self._pause(0.0)
+        pause = self._pause(float)
         if pause:
             self._wait(pause)
         else:
@@ -257,7 +258,7 @@ class Connector:
         A connection that was good is of no use any more.
         """
         self._protocol = None
-        self._wait(self._pause(self._backoff.dropped()))
+        self._wait(self._pause(self._backoff.dropped))
 
     def lost(self, protocol: ClientProtocol, reason: Failure) -> None:
         """

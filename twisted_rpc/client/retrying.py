@@ -119,7 +119,11 @@ class Retrying:
         """
         if not calls:
             return
-        # One failure, however many calls it held (C9).
+        # One failure, however many calls it held (C9); two, if some were there for
+        # the second time: a server that dies of what it is sent is not sent all of
+        # that five times.
+        if any(call.attempts > 1 for call in calls):
+            self._pool.budget.failure()
         worth = self._pool.worth_another()
         for call in calls:
             call.flying = None
