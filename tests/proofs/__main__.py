@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 from typing import Final
 
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
@@ -14,8 +15,8 @@ from zope.interface import implementer
 
 from tests.proofs.proof import Figure, Progress, Proof
 
-#: The modules that have a C{PROOF}.
-MODULES: Final = ("language", "model", "simulation", "storms")
+#: Where they are: each module here that has a C{PROOF}.
+FOLDER: Final = Path(__file__).parent
 
 
 def proofs() -> dict[str, Proof]:
@@ -23,7 +24,9 @@ def proofs() -> dict[str, Proof]:
     @return: all proofs, by name.
     """
     found = [
-        importlib.import_module(f"tests.proofs.{module}").PROOF for module in MODULES
+        importlib.import_module(f"tests.proofs.{path.stem}").PROOF
+        for path in sorted(FOLDER.glob("*.py"))
+        if "\nPROOF = " in path.read_text()
     ]
     return {proof.name: proof for proof in found}
 

@@ -1,0 +1,51 @@
+"""
+A server in a process of its own: C{python -m tests.proofs.served OPTIONS},
+a JSON object with C{limits}, C{store}, C{server} and C{port}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+
+from tests.proofs.probing import IDL, Probe
+from twisted_rpc import Registry, Server
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.wire.limits import Limits
+
+
+def main(text: str) -> None:
+    """
+    Serve until the process is told to end.
+    """
+    options: dict[str, Any] = json.loads(text)
+    reactor: Any = _reactor
+    registry = Registry()
+    registry.register(IDL.IProbe, Probe(reactor))
+    server = Server(
+        registry,
+        listen=[f"tcp:{options.get('port', 0)}:interface=127.0.0.1"],
+        reactor=reactor,
+        limits=Limits(**options.get("limits", {})),
+        dedup=MemoryStore(**options.get("store", {})),
+        **options.get("server", {}),
+    )
+
+    def begin() -> None:
+        server.startService()
+        listening: Any = server.listening
+        listening.addCallbacks(
+            lambda ports: print(f"port {ports[0].getHost().port}", flush=True),
+            lambda failure: print(f"{failure.value}", flush=True),
+        )
+
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

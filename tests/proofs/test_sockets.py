@@ -1,0 +1,112 @@
+"""
+Small parts of the proofs on sockets.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.proofs import cuts, hostile, promises
+from tests.proofs.__main__ import main, proofs
+from tests.proofs.proof import Progress
+
+reactor: Any = _reactor
+
+
+class SmallTests(TestCase):
+    """
+    Each in a second or less; the commands have the figures.
+    """
+
+    timeout = 60
+
+    async def test_cuts(self) -> None:
+        """
+        Row 14: a call ends typed wherever its connection is cut.
+        """
+        figure = await cuts.cut_everywhere(reactor, every=150)
+        self.assertIn("0 hung, 0 untyped, 0 doubled", figure.measured)
+
+    async def test_forgotten(self) -> None:
+        """
+        Row 3: nothing that was forgotten runs again.
+        """
+        self.assertTrue((await promises.forgotten(reactor, 100)).met)
+
+    async def test_changed(self) -> None:
+        """
+        Row 5: other parameters get neither a run nor an answer.
+        """
+        self.assertTrue((await promises.changed(reactor, 100)).met)
+
+    async def test_foreign(self) -> None:
+        """
+        Row 6: what is not yours is as what is not there.
+        """
+        figure = await promises.foreign(reactor, 100)
+        self.assertIn(
+            "100 probes: 0 leaks, 0 runs, answers byte-equal", figure.measured
+        )
+
+    async def test_joined(self) -> None:
+        """
+        Row 4: duplicates of a running call wait for its one run.
+        """
+        figure = await promises.joined(reactor, 100, 10)
+        self.assertIn("1 run, 100 replies with 1 result", figure.measured)
+
+    async def test_cancel(self) -> None:
+        """
+        Row 26: a call that is cancelled at once is not one more than the limit.
+        """
+        figure = await hostile.rapid_cancel(reactor, Progress("", io.StringIO()), 400)
+        self.assertRegex(figure.measured, r"at most ([1-9]|[1-4]\d|50) ran")
+        self.assertIn(", 0 left", figure.measured)
+
+    async def test_names(self) -> None:
+        """
+        Row 30: no name reaches what is not in the IDL.
+        """
+        figure = await hostile.names(reactor, Progress("", io.StringIO()), 300)
+        self.assertTrue(figure.met, figure.measured)
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    C{python -m tests.proofs}.
+    """
+
+    def test_names(self) -> None:
+        """
+        Every proof has a name of its own, and rows of the scorecard.
+        """
+        for name, proof in proofs().items():
+            self.assertRegex(name, r"^[a-z]+$")
+            self.assertTrue(proof.what)
+            self.assertTrue(set(proof.rows) <= set(range(1, 31)))
+
+    def test_help(self) -> None:
+        """
+        Without a name the command says which there are.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            self.assertEqual(self.assertRaises(SystemExit, main, ["--help"]).code, 0)
+            self.assertEqual(self.assertRaises(SystemExit, main, []).code, 2)
+        self.assertIn("a connection cut at every byte", out.getvalue())
+        self.assertIn("required: PROOF", err.getvalue())
+
+    def test_progress(self) -> None:
+        """
+        What is shown is shown now and then, or always.
+        """
+        out = io.StringIO()
+        progress = Progress("model", out, every=1000.0)
+        progress("one")
+        progress("two", always=True)
+        self.assertEqual(out.getvalue(), "model: two\n")
