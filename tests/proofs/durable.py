@@ -74,7 +74,7 @@ class MortalStore(SQLiteStore):
             self._lock = None
         workers: Any = self._workers
         if workers is not None:
-            workers._queue.put(None)
+            workers.stop()
 
 
 async def write(caller: Caller) -> list[tuple[int, Any]]:
