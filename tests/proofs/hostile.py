@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from tests.proofs.probing import (
     IDL,
@@ -52,6 +52,13 @@ class Canary:
         self._pause = pause
         self._client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor)
         self._singing = True
+        self._song: Deferred[None] | None = None
+
+    def begin(self) -> None:
+        """
+        Call all the time from now on.
+        """
+        self._song = ensureDeferred(self.sing())
 
     async def sing(self) -> None:
         """
@@ -70,6 +77,8 @@ class Canary:
         No more.
         """
         self._singing = False
+        assert self._song is not None
+        await self._song
         await self._client.close()
 
     def said(self) -> str:
@@ -139,7 +148,7 @@ async def never_reads(reactor: Any, progress: Progress, peers: int = 8) -> Figur
     server = ServerProcess(limits={"write_stall": stall})
     try:
         canary = Canary(reactor, server.port)
-        song = ensureDeferred(canary.sing())
+        canary.begin()
         await sleep(reactor, 0.5)
         before = most = server.memory()
         connections: list[list[Any]] = []
@@ -172,7 +181,6 @@ async def never_reads(reactor: Any, progress: Progress, peers: int = 8) -> Figur
             most = max(most, server.memory())
             await sleep(reactor, 0.02)
         await canary.stop()
-        song.addErrback(lambda _: None)
         each_costs = (most - before) / peers / _MB
         closed = not connections
         return Figure(
@@ -203,7 +211,7 @@ async def half_frames(
     server = ServerProcess(limits={"frame": limit, "max_connections_per_address": 100})
     try:
         canary = Canary(reactor, server.port)
-        song = ensureDeferred(canary.sing())
+        canary.begin()
         await sleep(reactor, 0.5)
         before = server.memory()
         half = struct.pack("!I", 1000) + b'{"request_id":"' + b"x" * 485
@@ -237,7 +245,6 @@ async def half_frames(
             progress(f"{len(open_ones)} half frames are open")
             await sleep(reactor, 0.1)
         await canary.stop()
-        song.addErrback(lambda _: None)
         each = (most - before) / peers / 1000
         left = len(open_ones)
         for connection in open_ones:
@@ -290,13 +297,12 @@ async def flood(reactor: Any, _: Progress, seconds: float = 8.0) -> Figure:
     server = ServerProcess()
     try:
         canary = Canary(reactor, server.port, pause=0.01)
-        song = ensureDeferred(canary.sing())
+        canary.begin()
         flooder = flooding(server.port, seconds)
         await sleep(reactor, 1.5)
         canary.times.clear()
         await sleep(reactor, seconds - 2)
         await canary.stop()
-        song.addErrback(lambda _: None)
         sent = int(flooder.communicate()[0] or 0)
         return Figure(
             row=25,
@@ -320,7 +326,7 @@ async def rapid_cancel(
     peer = await meet(reactor, serving.port)
     await peer.hello()
     canary = Canary(reactor, serving.port)
-    song = ensureDeferred(canary.sing())
+    canary.begin()
     for start in range(0, pairs, 100):
         frames: list[Any] = []
         seqs = range(start + 1, start + 101)
@@ -347,7 +353,6 @@ async def rapid_cancel(
         progress(f"{start} pairs, {serving.probe.most} at the same time at most")
     await sleep(reactor, 0.1)
     await canary.stop()
-    song.addErrback(lambda _: None)
     running, most = serving.probe.running, serving.probe.most
     await serving.stop()
     return Figure(
