@@ -5,9 +5,11 @@ Tests for C{twisted-rpc check}.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from tests.tools.commanding import CommandTestCase
 
+SERVICES = Path(__file__).parents[2] / "services"
 RIGHT = "/** a */ service A { /** f */ int f() }"
 LINTED = "/** a */ service A { int f() }"
 WRONG = "service A { strng f() }"
@@ -17,6 +19,15 @@ class CheckTests(CommandTestCase):
     """
     Errors and warnings of files.
     """
+
+    def test_examples(self) -> None:
+        """
+        Nothing is found in the example services, which have the one layout.
+        """
+        paths = sorted(str(path) for path in SERVICES.glob("*/*.idl"))
+        self.assertTrue(paths)
+        self.assertEqual(self.run_command("check", *paths), (0, "", ""))
+        self.assertEqual(self.run_command("format", "--check", *paths), (0, "", ""))
 
     def test_right(self) -> None:
         """
