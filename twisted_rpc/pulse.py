@@ -27,11 +27,12 @@ class Pulse:
     """
     Beats while there is something to read.
 
+    @ivar beats: how many there were; what is read between two was looked for once.
     @ivar fresh: until then, in the clock's seconds, what is read has waited for
         less than L{FRESH}.
     """
 
-    __slots__ = ("_clock", "_last", "_looked", "_timer", "fresh")
+    __slots__ = ("_clock", "_last", "_looked", "_timer", "beats", "fresh")
 
     def __init__(self, clock: IReactorTime | None) -> None:
         """
@@ -40,6 +41,7 @@ class Pulse:
         self._clock: Any = clock
         self._timer: Any = None
         self._last = self._looked = 0.0
+        self.beats = 0
         self.fresh = float("-inf")
 
     def looked(self, now: float) -> float:
@@ -56,6 +58,7 @@ class Pulse:
     def _beat(self) -> None:
         # Every socket was looked at since the last beat; what is read from now
         # on was not there then.
+        self.beats += 1
         self._looked = self._last
         self.fresh = self._looked + FRESH
         self._last = self._clock.seconds()

@@ -439,12 +439,15 @@ class AgeTests(OverloadTestCase):
         """
         self.start()
         done = self.send("add", 1, 1)
-        last = ""
+        sent: list[str] = []
         for _ in range(4):
-            last = self.queue("add", 1, 2)
+            sent = [self.queue("add", 1, 2) for _ in range(6)]
             self.talk.clock.stall(0.08)
             self.talk.pump()
-        self.assertIn("late", self.refused(last))
+        # A few are let through each time: those may only have waited for one
+        # another.
+        self.assertEqual(self.answer(sent[3])["result"], 3)
+        self.assertIn("late", self.refused(sent[4]))
         again = self.talk.request(done, "add", [1, 1], ext={"attempt": 2})
         self.peer.sendString(_encoded(again))
         self.talk.clock.stall(0.08)
@@ -493,7 +496,7 @@ class ThreadTests(OverloadTestCase):
         self.send("blocking", 1)
         while not self.work.runs:
             self.talk.clock.wait_for_thread(0.001)
-        waiting = self.send("blocking", 2)
+        waiting, *_ = [self.send("blocking", 2) for _ in range(5)]
         refusals = []
         for _ in range(4):
             self.talk.advance(0.06, step=0.02)
@@ -506,8 +509,7 @@ class ThreadTests(OverloadTestCase):
             self.talk.pump()
         # It had waited for 240 ms.
         self.assertIn("waited", self.refused(waiting))
-        # The one that came first after it was young enough when it was asked.
-        self.assertEqual(self.work.runs, 2)
+        self.assertLess(self.work.runs, 6)
         self.assertGreaterEqual(self.counted("delay"), 2)
 
 

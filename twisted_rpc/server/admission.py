@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.pulse import Pulse
 from twisted_rpc.server.overload.callers import Callers
-from twisted_rpc.server.overload.delay import StandingDelay
+from twisted_rpc.server.overload.delay import FEW, StandingDelay
 from twisted_rpc.server.overload.pressure import Gauge, Pressure
 from twisted_rpc.server.overload.slots import Slots
 from twisted_rpc.wire.limits import Limits
@@ -45,11 +46,13 @@ class Admission:
         clock: IReactorTime,
         wall: Callable[[], float],
         refused: Counter[str],
+        pulse: Pulse,
         *,
         require_session: bool = False,
     ) -> None:
         """
         @param refused: counts refusals, by the limit that was reached.
+        @param pulse: tells which calls the reactor found together.
         """
         self.draining = False
         self.pressure = Pressure()
@@ -68,6 +71,9 @@ class Admission:
         self._require_session = require_session
         self._delay = StandingDelay(limits.delay, limits.delay_interval)
         self._aged = Gauge(self.pressure)
+        self._pulse = pulse
+        # Late calls since the beat of that number.
+        self._late = self._beats = 0
 
     def suspect(self) -> None:
         """
@@ -120,11 +126,22 @@ class Admission:
                 f"{origin.caller.running} calls of this caller are in progress",
             )
         age = now - origin.arrived
-        late = self._delay.judge(age, now)
+        standing = self._delay.judge(age, now)
         self._aged.set(self._delay.suspected)
-        if late:
+        if standing and self._is_many():
             return self._exhausted("delay", f"calls come {age:.3f} s late")
         return None if request.seq else self._refuse_sessionless(request)
+
+    def _is_many(self) -> bool:
+        """
+        Whether this late call is one of a queue, and not of a few that waited for
+        one another.
+        """
+        beats = self._pulse.beats
+        if beats != self._beats:
+            self._beats, self._late = beats, 0
+        self._late += 1
+        return self._late > FEW
 
     def _exhausted(self, name: str, text: str) -> RPCError:
         self._refused[name] += 1

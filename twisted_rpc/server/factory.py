@@ -90,7 +90,7 @@ class Shared:
         self.counters = Counters()
         refused = self.counters.limits
         self.admission = Admission(
-            limits, clock, wall, refused, require_session=require_session
+            limits, clock, wall, refused, self.pulse, require_session=require_session
         )
         threads.refused = refused
         self.threads = threads

@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 
 from twisted_rpc.call import Request, run_current
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.server.overload.delay import StandingDelay
+from twisted_rpc.server.overload.delay import FEW, StandingDelay
 from twisted_rpc.server.overload.slots import RETRY_AFTER
 from twisted_rpc.wire.limits import Limits
 
@@ -36,13 +36,13 @@ class InThread(Deferred[Any]):
 
     def __init__(self, request: Request) -> None:
         super().__init__()
-        self._request = request
+        self.request = request
 
     def cancel(self) -> None:
         """
         Tell the function that nobody waits any more.
         """
-        self._request.cancelled = True
+        self.request.cancelled = True
 
 
 class Threads:
@@ -106,13 +106,16 @@ class Threads:
         if self.outstanding >= self._most:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
-        age = now - self._arrived[0] if self._arrived else 0.0
-        if self._delay.judge(age, now):
+        try:
+            age = now - self._arrived[0]
+        except IndexError:
+            age = 0.0
+        if self._delay.judge(age, now) and len(self._arrived) >= FEW:
             raise self._refusal("delay", f"calls wait {age:.3f} s for a thread")
 
     def _refusal(self, name: str, text: str) -> RPCError:
         self.refused[name] += 1
-        return refusal(Code.RESOURCE_EXHAUSTED, text, retry_after=RETRY_AFTER)
+        return _exhausted(text)
 
     def _begin(
         self, request: Request, function: Callable[..., Any], args: tuple[Any, ...]
@@ -126,19 +129,29 @@ class Threads:
             raise refusal(
                 Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
             )
-        if age > self._stale:
-            raise self._refusal("delay", f"the call waited {age:.3f} s for a thread")
+        standing = self._delay.judge(age, now)
+        if standing and age > self._stale and len(self._arrived) >= FEW:
+            raise _exhausted(f"the call waited {age:.3f} s for a thread")
         request.started = True
         return run_current(request, function, args)
 
     def _ended(self, result: InThread, success: bool, value: Any) -> None:
         self.outstanding -= 1
         if not success:
-            result.errback(value if isinstance(value, Failure) else Failure(value))
+            failure = value if isinstance(value, Failure) else Failure(value)
+            self._count(result.request, failure.value)
+            result.errback(failure)
         elif isinstance(value, Deferred):
             value.chainDeferred(result)
         else:
             result.callback(value)
+
+    def _count(self, request: Request, error: Any) -> None:
+        if not request.started and isinstance(error, RPCError):
+            if error.code is Code.RESOURCE_EXHAUSTED:
+                self.refused["delay"] += 1
+            elif error.code is Code.DEADLINE_EXCEEDED:
+                self.refused["deadline"] += 1
 
     def stop(self) -> None:
         """
@@ -147,3 +160,7 @@ class Threads:
         if self._pool is not None:
             self._pool.adjustPoolsize(0, 0)
             self._pool = None
+
+
+def _exhausted(text: str) -> RPCError:
+    return refusal(Code.RESOURCE_EXHAUSTED, text, retry_after=RETRY_AFTER)

@@ -232,7 +232,8 @@ class SlotsTests(SynchronousTestCase):
         room.call(room.request())
         old = room.call(room.request("old"))
         room.clock.advance(0.06)
-        room.call(room.request())
+        for _ in range(3):
+            room.call(room.request())
         room.clock.advance(0.05)
         room.call(room.request())
         room.clock.advance(0.05)
@@ -243,6 +244,20 @@ class SlotsTests(SynchronousTestCase):
         self.assertEqual(room.refused, {"delay": 2})
         # What came later is younger, and runs.
         self.assertEqual(len(room.started), 2)
+
+    def test_few_are_no_queue(self) -> None:
+        """
+        Up to four may wait for one another as long as it takes, as callers of a
+        slow method do who call again when they are answered.
+        """
+        room = Room(1)
+        answers = [room.call(room.request()) for _ in range(5)]
+        for _ in range(20):
+            room.clock.advance(0.09)
+            room.end()
+            answers.append(room.call(room.request()))
+        self.assertEqual(room.refused, {})
+        self.assertEqual(len(room.started), 21)
 
     def test_many_that_end_at_once(self) -> None:
         """

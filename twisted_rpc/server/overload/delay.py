@@ -5,6 +5,12 @@ Telling a queue that stands from one that is only being worked off.
 
 from __future__ import annotations
 
+from typing import Final
+
+#: So few that wait are no queue, however long they do: the last of them would be
+#: refused for what the one before it takes.  (CoDel spares the last packet.)
+FEW: Final = 4
+
 
 class StandingDelay:
     """
@@ -48,7 +54,9 @@ class StandingDelay:
         if age < self._target:
             self._since = None
             return False
-        if self._since is None or now - self._seen > self._interval:
-            self._since = now
+        # Threads look at calls too: read once what they may change.
+        since = self._since
+        if since is None or now - self._seen > self._interval:
+            self._since = since = now
         self._seen = now
-        return now - self._since >= self._interval
+        return now - since >= self._interval

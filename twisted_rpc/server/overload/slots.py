@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.server.overload.delay import StandingDelay
+from twisted_rpc.server.overload.delay import FEW, StandingDelay
 from twisted_rpc.server.overload.pressure import Gauge, Pressure
 from twisted_rpc.wire.limits import Limits
 
@@ -149,7 +149,7 @@ class Slots:
             )
         first = next(iter(waiting.values()), None)
         age = 0.0 if first is None else now - first.arrived
-        if self._delay.judge(age, now):
+        if self._delay.judge(age, now) and len(waiting) >= FEW:
             raise self._refusal("delay", f"calls {self._whose} wait for {age:.3f} s")
 
     def _refusal(self, name: str, text: str) -> RPCError:
@@ -190,11 +190,14 @@ class Slots:
     def _start(self, queued: Queued) -> None:
         self._left(queued)
         now = self._seconds()
+        age = now - queued.arrived
+        standing = self._delay.judge(age, now)
         if queued.request.deadline <= now:
+            self._refused["deadline"] += 1
             text = "the deadline was over before the call started"
             queued.errback(refusal(Code.DEADLINE_EXCEEDED, text))
-        elif now - queued.arrived > self._stale:
-            age = now - queued.arrived
+        elif standing and age > self._stale and len(self._waiting) >= FEW:
+            # Those behind it are younger, and have more time left.
             queued.errback(self._refusal("delay", f"the call waited for {age:.3f} s"))
         else:
             queued.callback(b"")
