@@ -42,7 +42,18 @@ class StandingDelayTests(SynchronousTestCase):
         self.assertTrue(self.delay.judge(0.06, 0.1))
         self.assertTrue(self.delay.judge(3.0, 0.2))
         self.assertFalse(self.delay.judge(0.0, 0.21))
-        self.assertFalse(self.delay.judge(0.06, 0.3))
+
+    def test_again(self) -> None:
+        """
+        For a while after that a late one shows at once that it stands again.
+        """
+        self.delay.judge(0.06, 0.0)
+        self.delay.judge(0.06, 0.05)
+        self.assertTrue(self.delay.judge(0.06, 0.1))
+        self.assertFalse(self.delay.judge(0.0, 0.11))
+        self.assertTrue(self.delay.judge(0.06, 1.0))
+        self.assertFalse(self.delay.judge(0.0, 1.1))
+        self.assertFalse(self.delay.judge(0.06, 2.1))
 
     def test_long_ago(self) -> None:
         """
@@ -64,15 +75,19 @@ class StandingDelayTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.floats(0, 0.2), st.floats(0, 0.09)), max_size=40))
     def test_as_written(self, calls: list[tuple[float, float]]) -> None:
         """
-        A call is one too many if it and all in the 100 ms before it were late.
+        A call is one too many if it and all in the 100 ms before it were late, or
+        if there was one too many in the second before it.
         """
         delay = StandingDelay(0.05, 0.1)
-        now, since = 0.0, None
+        now, since, stood = 0.0, None, -9.0
         for age, pause in calls:
             now += pause
             if age < 0.05:
                 since = None
             elif since is None:
                 since = now
-            expected = since is not None and now - since >= 0.1
+            long = since is not None and now - since >= 0.1
+            expected = long or (age >= 0.05 and now - stood < 1.0)
+            if expected:
+                stood = now
             self.assertIs(delay.judge(age, now), expected)

@@ -12,6 +12,11 @@ from typing import Final
 FEW: Final = 4
 
 
+#: For so many intervals after a standing queue a call that is late shows that it
+#: is there again; else it would grow anew for an interval each time.
+MEMORY: Final = 10
+
+
 class StandingDelay:
     """
     Whether calls have waited for too long, and for long enough.
@@ -24,7 +29,7 @@ class StandingDelay:
         U{Facebook <https://queue.acm.org/detail.cfm?id=2839461>} made of it.
     """
 
-    __slots__ = ("_interval", "_seen", "_since", "_target")
+    __slots__ = ("_interval", "_seen", "_since", "_stood", "_target")
 
     def __init__(self, target: float, interval: float) -> None:
         """
@@ -35,6 +40,7 @@ class StandingDelay:
         self._interval = interval
         self._since: float | None = None
         self._seen = 0.0
+        self._stood = float("-inf")
 
     @property
     def suspected(self) -> bool:
@@ -59,4 +65,7 @@ class StandingDelay:
         if since is None or now - self._seen > self._interval:
             self._since = since = now
         self._seen = now
-        return now - since >= self._interval
+        if now - since >= self._interval or now - self._stood < MEMORY * self._interval:
+            self._stood = now
+            return True
+        return False
