@@ -132,6 +132,8 @@ class PageTests(SynchronousTestCase):
             "Returns list&lt;[`Money`](#money)&gt;.",
             '`@http(get="/accounts/{id}")`.',
             '`@auth(role="teller")`.',
+            '`@cache(ttl=30s, vary=["id"])`.',
+            "`@rate_limit(calls=100, per=1s)`.",
             "Code `NOT_FOUND`.",
             "Oneway: the caller learns only that it was sent.",
             "| `limit` | int32 | `100` | `@range(min=1, max=1000)`. |",

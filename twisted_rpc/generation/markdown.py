@@ -15,6 +15,7 @@ from typing import Any, Final
 from twisted_rpc.generation.json_schema import title
 from twisted_rpc.idl import model
 from twisted_rpc.idl.digest import digest
+from twisted_rpc.idl.semantics.annotation_table import SHAPES
 
 #: What each class of method promises (delivery, section 1).
 _PROMISES: Final = {
@@ -280,7 +281,14 @@ def _sentence(annotation: model.Annotation) -> str:
         since = f" since {_escaped(args['since'])}" if "since" in args else ""
         why = f": {_escaped(args['reason'])}" if "reason" in args else ""
         return f"**Deprecated**{since}{why}."
-    told = ", ".join(f"{name}={_json(value)}" for name, value in args.items())
+    shape = SHAPES.get(annotation.name)
+    kinds = {} if shape is None else shape.params
+    told = ", ".join(
+        f"{name}={value:g}s"
+        if kinds.get(name) == "duration"
+        else f"{name}={_json(value)}"
+        for name, value in args.items()
+    )
     return f"{_code(f'@{annotation.name}' + (f'({told})' if told else ''))}."
 
 
