@@ -21,7 +21,10 @@ setup(
         *find_packages(include=["twisted_rpc", "twisted_rpc.*"]),
         "twisted.plugins",
     ],
-    package_data={"twisted_rpc": ["py.typed"]},
+    package_data={
+        "twisted_rpc": ["py.typed"],
+        "twisted_rpc.delivery.redis": ["steps.lua"],
+    },
     include_package_data=False,
     zip_safe=False,
 )

@@ -173,3 +173,97 @@ def _wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> N
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{process.args!r} did not start")
         time.sleep(0.05)
+
+
+class Redis:
+    """
+    A Redis server with a database of its own.
+    """
+
+    def __init__(self, *settings: str) -> None:
+        """
+        @param settings: options of the command line.
+        """
+        try:
+            import txredisapi  # noqa: F401, PLC0415 - whether it is there
+        except ImportError:
+            raise SkipTest(
+                "txredisapi is not installed: pip install -e '.[redis]'"
+            ) from None
+        program = shutil.which("redis-server")
+        if program is None:
+            raise SkipTest("there is no redis-server: apt-get install redis-server")
+        self._program = program
+        self._as = _unprivileged("redis")
+        self.folder = Path(tempfile.mkdtemp(prefix="rpc-redis-"))
+        if "user" in self._as:
+            os.chown(self.folder, self._as["user"], self._as["group"])
+        self._settings = settings
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._prefixes = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """
+        Start, again, and wait until it answers.
+        """
+        words = [self._program, "--port", f"{self.port}", "--bind", "127.0.0.1"]
+        words += ["--dir", str(self.folder), "--save", "", *self._settings]
+        with (self.folder / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                words, stdout=log, stderr=log, cwd=self.folder, **self._as
+            )
+        self._process = process
+        _wait_until(self._answers, process)
+
+    def ask(self, *words: str) -> bytes:
+        """
+        Ask it something, and return the beginning of what it says.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as sent:
+            sent.sendall(" ".join(words).encode() + b"\r\n")
+            return sent.recv(1000)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def prefix(self) -> str:
+        """
+        One that no other test has.
+        """
+        self._prefixes += 1
+        return f"t{self._prefixes}:"
+
+    def kill(self) -> None:
+        """
+        End at once.
+        """
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        """
+        End, and leave nothing.
+        """
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@cache
+def redis() -> Redis:
+    """
+    The Redis server of this process, which writes what it is told before it
+    answers.
+
+    @raise SkipTest: there is none to be had.
+    """
+    server = Redis("--appendonly", "yes", "--appendfsync", "always")
+    atexit.register(server.remove)
+    return server

@@ -22,6 +22,12 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _yes(text: str) -> bool:
+    if text not in {"yes", "no"}:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
 #: What the kinds of store have in common, and how each is written.
 LIMITS: Final[Mapping[str, Callable[[str], Any]]] = {
     "retention": duration,
@@ -42,9 +48,17 @@ _POSTGRES: Final[Mapping[str, Callable[[str], Any]]] = {
     "connections": _whole,
 }
 
+_REDIS: Final[Mapping[str, Callable[[str], Any]]] = {
+    **_SHARED,
+    "lease": duration,
+    "once": _yes,
+    "prefix": str,
+}
+
 _FORMS: Final = (
-    "memory[:NAME=VALUE,...], sqlite:PATH[?NAME=VALUE&...] or"
-    " postgresql://USER@HOST/DATABASE[?NAME=VALUE&...]"
+    "memory[:NAME=VALUE,...], sqlite:PATH[?NAME=VALUE&...],"
+    " postgresql://USER@HOST/DATABASE[?NAME=VALUE&...] or"
+    " redis://HOST[/DATABASE][?NAME=VALUE&...]"
 )
 
 
@@ -60,7 +74,7 @@ def named_store(text: str, *, node: str = "") -> Any:
     kind, _, rest = text.partition(":")
     make = _KINDS.get(kind)
     if make is None:
-        hint = difflib.get_close_matches(kind, _KINDS, n=1)
+        hint = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.7)
         meant = f"did you mean {hint[0]}?" if hint else f"write {_FORMS}"
         raise ValueError(f"there is no store {kind!r}; {meant}")
     return make(rest, node)
@@ -91,6 +105,19 @@ def _postgresql(rest: str, node: str) -> Any:
         raise ValueError(str(error)) from error
 
 
+def _redis(rest: str, node: str) -> Any:
+    from twisted_rpc.delivery.redis.store import (  # noqa: PLC0415 - an extra
+        RedisStore,
+    )
+
+    url, _, options = f"redis:{rest}".partition("?")
+    values = _values("redis", options, "&", _REDIS)
+    try:
+        return RedisStore(url, node=node, **values)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+
+
 def _split_query(
     url: str, known: Mapping[str, Callable[[str], Any]]
 ) -> tuple[str, str]:
@@ -111,6 +138,7 @@ _KINDS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "postgres": _postgresql,
+    "redis": _redis,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from twisted_rpc.delivery.bounds import check_bounds
+from twisted_rpc.delivery.bounds import check_bounds, check_node
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -27,9 +27,6 @@ from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.transitions import Transitions
 from twisted_rpc.delivery.sql.workers import Step, Workers
 from twisted_rpc.wire.limits import MIB
-
-#: What may stand in the name of a node.
-_NODE_LENGTH: Final = 100
 
 
 class SQLStore:
@@ -80,12 +77,9 @@ class SQLStore:
             sessions=sessions,
             patience=patience,
         )
-        if len(node) > _NODE_LENGTH or not node.isprintable():
-            raise ValueError(
-                f"node is {node[:200]!r}: at most {_NODE_LENGTH} printable characters"
-            )
+        check_node(node)
         self.named = bool(node)
-        self.node = node or socket.gethostname()[:_NODE_LENGTH]
+        self.node = node or socket.gethostname()
         self.owner = ""
         self.patience = patience
         self.retention = retention

@@ -1,0 +1,199 @@
+"""
+Tests for L{twisted_rpc.delivery.redis}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.servers import Redis, redis
+from twisted_rpc.delivery.claims import Claim, Key, StoreError
+from twisted_rpc.delivery.redis import store as store_module
+from twisted_rpc.delivery.redis.store import RedisStore
+from twisted_rpc.delivery.table import Verdict
+from twisted_rpc.testing import DedupStoreTests
+
+
+class RedisStoreTests(DedupStoreTests, TestCase):
+    """
+    The store in Redis, by the interface.
+    """
+
+    def setUp(self) -> None:
+        self.server = redis()
+        self.prefix = self.server.prefix()
+        self.skew = 0.0
+        self.stores: list[RedisStore] = []
+
+    def make_store(self, **limits: Any) -> RedisStore:
+        """Another server on it."""
+        store = RedisStore(
+            self.server.url, once=True, prefix=self.prefix, lease=1e6, **limits
+        )
+        store.skew = self.skew
+        self.stores.append(store)
+        return store
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.skew += seconds
+        for store in self.stores:
+            store.skew = self.skew
+
+    def crash(self, store: RedisStore) -> Any:
+        """Its lease is over."""
+        life: Any = store._connection
+        stopped = life.execute_command("ZADD", f"{self.prefix}owners", "1", store.owner)
+        run = store._run
+        store._run = lambda step, *args: (  # type: ignore[method-assign]
+            run("find", "", "") if step == "stop" else run(step, *args)
+        )
+        return stopped
+
+
+class RedisTests(TestCase):
+    """
+    What is Redis's own.
+    """
+
+    def store(self, server: Redis, **options: Any) -> RedisStore:
+        """A store on a server."""
+        options = {"prefix": "x:", "patience": 0.5, **options}
+        store = RedisStore(server.url, **options)
+        self.addCleanup(store.stop)
+        return store
+
+    def server(self, *settings: str) -> Redis:
+        """A server of the test's own."""
+        server = Redis(*settings)
+        self.addCleanup(server.remove)
+        return server
+
+    async def why_not(self, store: RedisStore) -> str:
+        """Why a store cannot be used."""
+        started: Deferred[Any] = store.start(reactor)
+        return str(await self.assertFailure(started, StoreError))
+
+    async def test_another_life(self) -> None:
+        """
+        When Redis has been started anew all sessions have ended, and what was
+        asked before without one may have run; afterwards it goes on.
+        """
+        server = self.server("--appendonly", "yes", "--appendfsync", "always")
+        store = self.store(server, once=True)
+        await store.start(reactor)
+        session = (await store.attach("ada", None)).session
+        claim = Claim(Key(session, 1), "ada", "once", "Bank.pay", b"[1]")
+        plain = Claim(Key("@ada", 0, "a"), "ada", "once", "Bank.pay", b"[1]", 9e9)
+        for each in (claim, plain):
+            found = await store.claim(each)
+            await store.complete(each.key, found.fence, b"1")
+        server.kill()
+        await self.assertFailure(store.claim(claim), StoreError)
+        server.start()
+        for _ in range(100):
+            # The library waits before it connects again.
+            try:
+                found = await store.claim(claim)
+            except StoreError:
+                continue
+            break
+        self.assertIs(found.verdict, Verdict.SESSION_UNKNOWN)
+        self.assertFalse((await store.attach("ada", session)).resumed)
+        # A record wins over the floor.
+        self.assertEqual((await store.claim(plain)).outcome, b"1")
+        for timestamp, verdict in ((1.7e9, Verdict.STALE), (8e9, Verdict.RUN)):
+            key = Key("@ada", 0, f"{timestamp}")
+            late = Claim(key, "ada", "once", "Bank.pay", b"[1]", timestamp)
+            self.assertIs((await store.claim(late)).verdict, verdict)
+
+    async def test_what_once_needs(self) -> None:
+        """
+        C{once} is not promised by a Redis that may forget what it has answered,
+        or that another may take the place of.
+        """
+        server = redis()
+        server.ask("CONFIG", "SET", "appendfsync", "everysec")
+        self.addCleanup(server.ask, "CONFIG", "SET", "appendfsync", "always")
+        text = await self.why_not(self.store(server, once=True))
+        self.assertIn("has appendfsync everysec, and 'once' needs always", text)
+        store = self.store(server)
+        self.assertEqual(store.classes, ("readonly", "idempotent"))
+        await store.start(reactor)
+        server.ask("CONFIG", "SET", "appendfsync", "always")
+        replica = self.server("--replicaof", "127.0.0.1", f"{server.port}")
+        for _ in range(100):
+            if b"connected_slaves:1" in server.ask("INFO", "replication"):
+                break
+            await deferLater(reactor, 0.05)
+        self.assertIn(
+            "is replicated", await self.why_not(self.store(server, once=True))
+        )
+        replica.remove()
+
+    async def test_not_there(self) -> None:
+        """
+        A Redis that is not there is named.
+        """
+        server = self.server()
+        server.kill()
+        text = await self.why_not(self.store(server, patience=0.2))
+        self.assertIn(f"redis://127.0.0.1:{server.port} does not answer", text)
+
+    async def test_no_transactions(self) -> None:
+        """
+        It has none; and before it has started it does nothing.
+        """
+        store = self.store(redis())
+        claim = Claim(Key("@ada", 0, "a"), "ada", "once", "Bank.pay", b"[1]")
+        await self.assertFailure(
+            store.transact(claim, lambda _: None), NotImplementedError
+        )
+        await self.assertFailure(store.claim(claim), StoreError)
+        self.assertIn("RedisStore redis://127.0.0.1", repr(store))
+
+    async def test_floors_are_merged(self) -> None:
+        """
+        Above ten thousand floors they become one, upwards.
+        """
+        script = store_module._script()
+        script = script.replace("MAX_FLOORS = 10000", "MAX_FLOORS = 10")
+        self.patch(store_module, "_script", lambda: script)
+        store = self.store(redis(), prefix="floors:", retention=5, lease=1e6)
+        await store.start(reactor)
+        claims = [
+            Claim(Key(f"@p{n}", 0, "a"), f"p{n}", "once", "Bank.pay", b"[1]", 2e9 + n)
+            for n in range(20)
+        ]
+        for claim in claims:
+            await store.complete(claim.key, (await store.claim(claim)).fence, b"1")
+        store.skew = 2e9
+        await store.expire()
+        self.assertEqual((await store.totals()).floors, 5)
+        for claim in claims:
+            self.assertIs((await store.claim(claim)).verdict, Verdict.STALE)
+
+    def test_disagreement(self) -> None:
+        """
+        If the script claimed what the table would not, nothing runs.
+        """
+        store = RedisStore("redis://localhost")
+        claim = Claim(Key("0" * 32, 1), "ada", "once", "Bank.pay", b"[1]")
+        self.assertRaises(AssertionError, store._judge, [b"1", b"live", b"7"], claim)
+
+    def test_urls(self) -> None:
+        """
+        What is no address of a Redis is refused.
+        """
+        for url in ("redis:", "http://x", "redis://x/db"):
+            self.assertRaises(ValueError, RedisStore, url)
+        store = RedisStore("redis://ann:s%40e@example.org:7000/3")
+        self.assertEqual(
+            (store.host, store.port, store._database), ("example.org", 7000, 3)
+        )
+        self.assertEqual((store._user, store._password), ("ann", "s@e"))

@@ -1,0 +1,101 @@
+"""
+Tests for L{twisted_rpc.stores}.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.sql.sqlite import SQLiteStore
+from twisted_rpc.stores import named_store
+
+
+class NamedStoreTests(SynchronousTestCase):
+    """
+    The store that a text names.
+    """
+
+    def test_memory(self) -> None:
+        """
+        The memory store, with its limits.
+        """
+        self.assertIsInstance(named_store("memory"), MemoryStore)
+        store = named_store("memory:window=9,retention=1m")
+        self.assertEqual((store.window, store.retention), (9, 60.0))
+
+    def test_sqlite(self) -> None:
+        """
+        A file, relative or not, and its limits.
+        """
+        store = named_store("sqlite:a/b.db?total_bytes=1GiB&patience=2s", node="n")
+        self.assertIsInstance(store, SQLiteStore)
+        self.assertTrue(store.path.is_absolute())
+        self.assertEqual(store.path.parts[-2:], ("a", "b.db"))
+        self.assertEqual((store.total_bytes, store.patience), (1 << 30, 2.0))
+        self.assertEqual((store.node, store.named), ("n", True))
+        self.assertEqual(str(named_store("sqlite:///x/y%20z.db").path), "/x/y z.db")
+
+    def test_postgresql(self) -> None:
+        """
+        An address of libpq's, with what is ours taken out.
+        """
+        try:
+            store = named_store(
+                "postgresql://ann:secret@h/db?sslmode=require&lease=30s&connections=2"
+            )
+        except ValueError as error:
+            self.skipTest(str(error))
+        self.assertEqual(
+            store._conninfo, "postgresql://ann:secret@h/db?sslmode=require"
+        )
+        self.assertEqual((store.lease, store._connections), (30.0, 2))
+        self.assertEqual(repr(store), "<PostgresStore h/db>")
+
+    def test_redis(self) -> None:
+        """
+        An address, and whether it may promise C{once}.
+        """
+        try:
+            store = named_store("redis://h:7/1?once=yes&prefix=bank:")
+        except ValueError as error:
+            self.skipTest(str(error))
+        self.assertEqual(store.classes, ("readonly", "idempotent", "once"))
+        self.assertEqual((store.port, store.prefix), (7, "bank:"))
+
+    def test_mistakes(self) -> None:
+        """
+        What is no store is said, with what was probably meant.
+        """
+        for text, said in (
+            ("disk", "there is no store 'disk'; write memory"),
+            ("sqlit:x.db", "did you mean sqlite?"),
+            ("sqlite:", "names no file"),
+            ("sqlite::memory:", "names no file"),
+            ("sqlite:x.db?window", "'window' has no value"),
+            ("sqlite:x.db?windw=1", "did you mean window?"),
+            ("sqlite:x.db?size=1", "it has retention"),
+            ("sqlite:x.db?window=0", "window: '0' is not a whole number of 1 or more"),
+            ("redis://h?once=maybe", "once: 'maybe' is neither yes nor no"),
+        ):
+            error = self.assertRaises(ValueError, named_store, text)
+            self.assertIn(said, str(error))
+
+    def test_missing_extras(self) -> None:
+        """
+        What is missing is named as what to install.
+        """
+        imported = builtins.__import__
+
+        def without(name: str, *args: Any, **options: Any) -> Any:
+            if name in {"psycopg", "txredisapi"}:
+                raise ImportError(name)
+            return imported(name, *args, **options)
+
+        self.patch(builtins, "__import__", without)
+        for text, extra in (("postgresql://h/db", "postgres"), ("redis://h", "redis")):
+            error = self.assertRaises(ValueError, named_store, text)
+            self.assertIn(f"pip install 'twisted_rpc[{extra}]'", str(error))

@@ -1,0 +1,3 @@
+"""
+Records in Redis.
+"""

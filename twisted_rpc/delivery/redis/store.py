@@ -1,0 +1,525 @@
+# -*- test-case-name: tests.delivery.test_redis -*-
+"""
+Records in Redis, shared by servers on many machines.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_rpc.delivery.bounds import check_bounds, check_node
+from twisted_rpc.delivery.claims import (
+    Attached,
+    Claim,
+    Found,
+    Kept,
+    Key,
+    RecordRow,
+    SessionRow,
+    StoreError,
+    Totals,
+    judged,
+    read_outcome,
+    write_outcome,
+)
+from twisted_rpc.delivery.records import Outcome
+from twisted_rpc.delivery.table import Owner, State, Verdict
+from twisted_rpc.errors import Code, refusal
+from twisted_rpc.interfaces import IDedupStore
+from twisted_rpc.wire.limits import MIB
+
+
+def txredisapi() -> ModuleType:
+    """
+    The library.
+
+    @raise ImportError: it is not installed; the text says what to do.
+    """
+    try:
+        import txredisapi  # noqa: PLC0415 - only where it is used
+    except ImportError as error:
+        raise ImportError(
+            "the redis store needs txredisapi: pip install 'twisted_rpc[redis]'"
+        ) from error
+    module: ModuleType = txredisapi
+    return module
+
+
+@cache
+def _script() -> str:
+    return files(__package__).joinpath("steps.lua").read_text()
+
+
+@implementer(IDedupStore)
+class RedisStore:
+    """
+    Records in Redis: one Lua script for each step.
+
+    A Redis that was started anew, or is another one, may have lost what it did
+    last.  Then all sessions end, and whatever was asked without one may have
+    run; so nothing runs twice.
+
+    C{once} is promised only if C{once} says so, and then the server does not
+    start unless Redis writes each command to its disk before it answers
+    (C{appendfsync always}) and has no replica that might take its place.
+
+    @ivar host: where it is.
+    @ivar port: where it is.
+    @ivar owner: this life of the server, once it has begun.
+    """
+
+    name: Final = "redis"
+    durable: Final = True
+    shared: Final = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        once: bool = False,
+        node: str = "",
+        prefix: str = "rpc:",
+        lease: float = 15.0,
+        patience: float = 5.0,
+        retention: float = 86_400.0,
+        window: int = 1024,
+        waiters: int = 64,
+        session_bytes: int = 4 * MIB,
+        principal_bytes: int = 16 * MIB,
+        total_bytes: int = 256 * MIB,
+        sessions_per_principal: int = 64,
+        sessions: int = 10_000,
+    ) -> None:
+        """
+        @param url: C{"redis://[[user]:password@]host[:port][/database]"}.
+        @param once: serve C{once} methods.
+        @param node: the server's name, among those that share the store.
+        @param prefix: of every key.
+        @param lease: seconds that a server is taken to be alive after its last
+            sign of life; those come every five.
+        @param patience: seconds to wait for an answer.
+
+        @raise ImportError: txredisapi is not installed.
+        """
+        self._library = txredisapi()
+        check_bounds(
+            retention=retention,
+            window=window,
+            waiters=waiters,
+            session_bytes=session_bytes,
+            principal_bytes=principal_bytes,
+            total_bytes=total_bytes,
+            sessions_per_principal=sessions_per_principal,
+            sessions=sessions,
+            lease=lease,
+            patience=patience,
+        )
+        check_node(node)
+        parts = urlsplit(url)
+        if parts.scheme != "redis" or not parts.hostname:
+            raise ValueError(f"{parts.scheme}: is not redis://HOST[:PORT][/DATABASE]")
+        database = parts.path.strip("/")
+        if database and not database.isdecimal():
+            raise ValueError(f"{database!r} is no number of a Redis database")
+        self.host = parts.hostname
+        self.port = parts.port or 6379
+        self._database = int(database) if database else None
+        self._user = unquote(parts.username) if parts.username else None
+        self._password = unquote(parts.password) if parts.password else None
+        self.classes: tuple[str, ...] = ("readonly", "idempotent")
+        if once:
+            self.classes += ("once",)
+        self.named = bool(node)
+        self.node = node or socket.gethostname()
+        self.owner = ""
+        self.prefix = prefix
+        self.lease = lease
+        self.patience = patience
+        self.retention = retention
+        self.window = window
+        self.waiters = waiters
+        self._bounds = (
+            window,
+            retention,
+            session_bytes,
+            principal_bytes,
+            total_bytes,
+            sessions_per_principal,
+            sessions,
+        )
+        self._reactor: Any = None
+        self._connection: Any = None
+        #: Added to Redis's clock, by tests.
+        self.skew = 0.0
+
+    def _where(self) -> str:
+        return f"redis://{self.host}:{self.port}"
+
+    # -- a step -----------------------------------------------------------------------
+
+    def _run(self, step: str, *args: Any) -> Deferred[Any]:
+        """
+        Run a step.
+
+        @return: fails with L{StoreError}, it is not known whether it ran.
+        """
+        if self._connection is None:
+            return fail(StoreError("the store is closed"))
+        words = (step, self.prefix, self.owner, repr(self.skew), *self._bounds, *args)
+        answer: Deferred[Any] = self._connection.eval(_script(), (), words)
+        return self._in_time(answer.addErrback(self._trouble))
+
+    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
+        """
+        Wait no longer than is patient: for a server that is away, the library
+        waits for ever.
+        """
+        waiter: Deferred[Any] = Deferred()
+        late = self._reactor.callLater(self.patience, self._too_late, waiter)
+
+        def answered(result: Any) -> None:
+            if late.active():
+                late.cancel()
+                waiter.callback(result)
+
+        answer.addBoth(answered)
+        return waiter
+
+    def _too_late(self, waiter: Deferred[Any]) -> None:
+        # It may still be done, later: every step may be done twice.
+        waiter.errback(
+            Failure(StoreError(f"{self._where()} does not answer", ambiguous=True))
+        )
+
+    def _trouble(self, failure: Failure) -> Any:
+        if failure.check(
+            self._library.RedisError, self._library.ConnectionError, OSError
+        ):
+            text = " ".join(str(failure.value).split())
+            raise StoreError(
+                f"{self._where()}: {text or type(failure.value).__name__}",
+                ambiguous=True,
+            ) from None
+        return failure
+
+    # -- a life -----------------------------------------------------------------------
+
+    def start(self, reactor: Any) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.start<twisted_rpc.interfaces.IDedupStore>}
+        """
+        self.owner = f"{self.node}/{secrets.token_hex(4)}"
+        self._reactor = reactor
+        self._connection = self._library.lazyConnection(
+            self.host,
+            self.port,
+            dbid=self._database,
+            charset=None,
+            password=self._password,
+            username=self._user,
+            connectTimeout=self.patience,
+            convertNumbers=False,
+        )
+        began = self._check().addCallback(
+            lambda _: self._run(
+                "begin", self.lease, self.node, "1" if self.named else "0"
+            )
+        )
+        return began.addCallbacks(lambda _: None, self._not_started)
+
+    def _not_started(self, failure: Failure) -> Deferred[None]:
+        connection, self._connection = self._connection, None
+        error = failure.value
+
+        def failed(_: Any) -> None:
+            raise StoreError(f"the store cannot be used: {error}") from error
+
+        return self._let_go(connection).addBoth(failed)
+
+    def _check(self) -> Deferred[None]:
+        """
+        Whether this Redis can keep what is promised with it.
+        """
+        if "once" not in self.classes:
+            return succeed(None)
+
+        def configured(answers: Sequence[Any]) -> Deferred[Any]:
+            facts = dict(zip(answers[::2], answers[1::2], strict=True))
+            for name, value in ((b"appendonly", b"yes"), (b"appendfsync", b"always")):
+                found = facts.get(name, b"?")
+                if found != value:
+                    raise StoreError(
+                        f"{self._where()} has {name.decode()} {found.decode()}, and"
+                        f" 'once' needs {value.decode()}: else Redis may forget what it"
+                        " has answered"
+                    )
+            return self._ask("INFO", "replication")
+
+        def replicated(info: bytes) -> None:
+            facts = dict(
+                line.split(b":", 1) for line in info.splitlines() if b":" in line
+            )
+            if facts[b"role"] != b"master" or facts[b"connected_slaves"] != b"0":
+                raise StoreError(
+                    f"{self._where()} is replicated: 'once' cannot be promised where"
+                    " another Redis may take its place without what was written last"
+                )
+
+        asked = self._ask("CONFIG", "GET", "append*")
+        return asked.addCallback(configured).addCallback(replicated)
+
+    def _ask(self, *words: str) -> Deferred[Any]:
+        answer: Deferred[Any] = self._connection.execute_command(*words)
+        return self._in_time(answer.addErrback(self._trouble))
+
+    def stop(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.stop<twisted_rpc.interfaces.IDedupStore>}
+        """
+        if self._connection is None:
+            return succeed(None)
+        stopped = self._run("stop")
+        connection, self._connection = self._connection, None
+        return stopped.addBoth(lambda _: self._let_go(connection))
+
+    def _let_go(self, connection: Any) -> Deferred[None]:
+        gone: Deferred[Any] = connection.disconnect()
+        return gone.addBoth(lambda _: None)
+
+    # -- sessions ---------------------------------------------------------------------
+
+    def attach(self, principal: str, wanted: str | None) -> Deferred[Attached]:
+        """
+        @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
+        """
+
+        def attached(answer: Sequence[bytes]) -> Attached:
+            if answer[0] in {b"full", b"room"}:
+                raise refusal(
+                    Code.RESOURCE_EXHAUSTED,
+                    "no room to remember another session"
+                    if answer[0] == b"room"
+                    else f"{answer[1].decode()} sessions are open already",
+                    retry_after=1.0,
+                )
+            resumed, session, floor = answer
+            return Attached(session.decode(), int(float(floor)), resumed == b"1")
+
+        step = self._run("attach", principal, wanted or "", secrets.token_hex(16))
+        return step.addCallback(attached)
+
+    def detach(self, session: str) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.detach<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._run("detach", session)
+
+    def end(self, session: str) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.end<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._run("end", session)
+
+    def release(self, session: str, floor: int) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.release<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._run("release", session, floor)
+
+    # -- records ----------------------------------------------------------------------
+
+    def claim(self, claim: Claim) -> Deferred[Found]:
+        """
+        @see: L{IDedupStore.claim<twisted_rpc.interfaces.IDedupStore>}
+        """
+        step = self._run(
+            "claim",
+            claim.key.holder,
+            _id(claim.key),
+            claim.key.seq,
+            claim.principal,
+            claim.delivery,
+            claim.method,
+            claim.params,
+            repr(claim.timestamp),
+            claim.floor,
+            "1" if claim.run else "0",
+        )
+        return step.addCallback(self._judge, claim)
+
+    def _judge(self, answer: Sequence[bytes], claim: Claim) -> Found:
+        """
+        What the table says to what the script found; they agree, or nothing runs.
+        """
+        claimed, what, *facts = answer
+        if what == b"room":
+            raise refusal(
+                Code.RESOURCE_EXHAUSTED,
+                "no room to remember another call",
+                retry_after=1.0,
+            )
+        kept = None
+        if len(facts) > 1:
+            state, fence, owner, method, params, delivery, outcome = facts[1:]
+            kept = Kept(
+                State(state.decode()),
+                int(fence),
+                method.decode(),
+                params,
+                delivery.decode(),
+                Owner(owner.decode()),
+                read_outcome(outcome) if outcome else None,
+            )
+        found = judged(
+            claim,
+            kept,
+            live=what == b"live",
+            floor=float(facts[0]) if facts else 0.0,
+            window=self.window,
+        )
+        if claim.run and (found.verdict is Verdict.RUN) != (claimed == b"1"):
+            raise AssertionError(f"{found.verdict} and claimed {claimed!r}")
+        if claimed == b"1":
+            found.fence += 1
+        return found
+
+    def transact(
+        self, claim: Claim, run: Callable[[Any], Outcome | None]
+    ) -> Deferred[Found]:
+        """
+        There is no transaction here.
+        """
+        return fail(NotImplementedError("the redis store has no transactions"))
+
+    def complete(
+        self, key: Key, fence: int, outcome: Outcome
+    ) -> Deferred[Found | None]:
+        """
+        @see: L{IDedupStore.complete<twisted_rpc.interfaces.IDedupStore>}
+        """
+        step = self._run(
+            "complete", key.holder, _id(key), fence, write_outcome(outcome)
+        )
+        return step.addCallback(_lost)
+
+    def unclaim(self, key: Key, fence: int) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.unclaim<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._run("unclaim", key.holder, _id(key), fence)
+
+    def resolve(self, key: Key, fence: int, outcome: Outcome) -> Deferred[bool]:
+        """
+        @see: L{IDedupStore.resolve<twisted_rpc.interfaces.IDedupStore>}
+        """
+        step = self._run("resolve", key.holder, _id(key), fence, write_outcome(outcome))
+        return step.addCallback(bool)
+
+    def expire(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
+        """
+        return self._run("expire", self.lease)
+
+    # -- questions --------------------------------------------------------------------
+
+    def find(self, key: Key) -> Deferred[RecordRow | None]:
+        """
+        @see: L{IDedupStore.find<twisted_rpc.interfaces.IDedupStore>}
+        """
+        step = self._run("find", key.holder, _id(key))
+        return step.addCallback(lambda row: _record(row) if row else None)
+
+    def totals(self) -> Deferred[Totals]:
+        """
+        @see: L{IDedupStore.totals<twisted_rpc.interfaces.IDedupStore>}
+        """
+
+        def counted(answer: Sequence[Any]) -> Totals:
+            sessions, attached, floors, size, flat = answer
+            states = {
+                state.decode(): int(count)
+                for state, count in zip(flat[::2], flat[1::2], strict=True)
+            }
+            return Totals(int(sessions), int(attached), int(floors), states, int(size))
+
+        return self._run("totals").addCallback(counted)
+
+    def sessions(self, limit: int) -> Deferred[Sequence[SessionRow]]:
+        """
+        @see: L{IDedupStore.sessions<twisted_rpc.interfaces.IDedupStore>}
+        """
+
+        def listed(rows: Sequence[Sequence[bytes]]) -> list[SessionRow]:
+            return [
+                SessionRow(
+                    row[0].decode(),
+                    row[1].decode(),
+                    int(float(row[2])),
+                    row[3].decode(),
+                    float(row[4]),
+                    float(row[5]),
+                    int(row[6]),
+                    int(row[7]),
+                )
+                for row in rows
+            ]
+
+        return self._run("sessions", limit).addCallback(listed)
+
+    def records(self, state: str | None, limit: int) -> Deferred[Sequence[RecordRow]]:
+        """
+        @see: L{IDedupStore.records<twisted_rpc.interfaces.IDedupStore>}
+        """
+
+        def listed(rows: Sequence[Sequence[bytes]]) -> list[RecordRow]:
+            records = sorted(map(_record, rows), key=lambda it: -it.age)
+            return records[:limit]
+
+        return self._run("records", state or "").addCallback(listed)
+
+    def __repr__(self) -> str:
+        return f"<RedisStore {self._where()}>"
+
+
+def _id(key: Key) -> str:
+    return str(key.seq) if key.seq else key.name
+
+
+def _lost(answer: Sequence[bytes]) -> Found | None:
+    if not answer:
+        return None
+    state, fence, outcome = answer
+    if state == b"DONE":
+        return Found(Verdict.REPLAY, int(fence), read_outcome(outcome))
+    verdicts = {b"STALE": Verdict.STALE, b"TOMBSTONE": Verdict.NOT_CACHED}
+    return Found(verdicts.get(state, Verdict.IN_DOUBT), int(fence))
+
+
+def _record(row: Sequence[bytes]) -> RecordRow:
+    holder, name = row[0].decode(), row[1].decode()
+    key = Key(holder, 0, name) if holder.startswith("@") else Key(holder, int(name))
+    texts = [each.decode() for each in row[2:10]]
+    return RecordRow(
+        key,
+        texts[0],
+        texts[1],
+        texts[2],
+        State(texts[3]),
+        int(texts[4]),
+        texts[5],
+        float(texts[6]),
+        int(texts[7]),
+        read_outcome(row[10]) if row[10] else None,
+    )
