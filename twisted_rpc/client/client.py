@@ -251,6 +251,7 @@ class Client(Service):
     def _intercepted(
         self, responder: Responder, target: Target, params: bytes
     ) -> Deferred[Any]:
+        self.pool.notice_fork()
         now = self.seconds()
         request = Outgoing(target, params, "", now + target.timeout, self)
         request.metadata = dict(target.metadata or {})

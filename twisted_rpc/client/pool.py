@@ -56,6 +56,7 @@ class Pool:
     @ivar queue: the calls that no link has taken yet, in order.
     @ivar links: those that take calls; the first is the one in use, and with a
         plain server each has one call at a time.
+    @ivar pid: of whose process its links are; another number in each fork.
     @ivar ping: seconds between two signs of life, as the client wishes; 0: none.
     @ivar counters: what it does, in figures.
     """
@@ -152,8 +153,7 @@ class Pool:
 
         @return: fires with the text of the result.
         """
-        if self.pid is not _forks[0]:
-            self._after_fork()
+        self.notice_fork()
         call = Call(
             self, request.method, request.params, request.deadline, request.metadata
         )
@@ -439,6 +439,13 @@ class Pool:
             # What ended has left room.
             self.pump()
 
+    def notice_fork(self) -> None:
+        """
+        Begin anew if this process is a fork of the one that used the pool.
+        """
+        if self.pid is not _forks[0]:
+            self._after_fork()
+
     def _after_fork(self) -> None:
         """
         This process is a copy of the one whose links these are: begin anew, with
@@ -467,8 +474,7 @@ class Pool:
 
         @return: fires with the result, or fails with L{RPCError}.
         """
-        if self.pid is not _forks[0]:
-            self._after_fork()
+        self.notice_fork()
         refusal = self._refusal(wait_for_ready=False)
         if refusal is not None:
             return fail(refusal)

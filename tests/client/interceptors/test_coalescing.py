@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from tests.client.interceptors.asked import AskedCase
 from tests.client.scripted import Outcome
 from twisted_rpc import with_options
+from twisted_rpc.client import pool
 
 
 class CoalescingTests(AskedCase):
@@ -156,6 +157,21 @@ class CoalescingTests(AskedCase):
             self.told(outcome, "UNAVAILABLE", "unknown")
         self.advance(2)
         self.quiet()
+
+    def test_fork(self) -> None:
+        """
+        A fork does not wait for what its parent asked.
+        """
+        self.started(coalesce=True)
+        parents = self.watch(self.shop.look2(1))
+        # As the fork sees it.
+        self.patch(pool, "_forks", [pool._forks[0] + 1])
+        outcome = self.watch(self.shop.look2(1))
+        new = self.server.here
+        new.reply(new.calls[0])
+        self.pump()
+        self.ended(outcome, 7)
+        self.assertEqual(parents.results, [])
 
     def test_with_the_cache(self) -> None:
         """

@@ -37,7 +37,8 @@ class Coalescing:
         """
 
         def respond(request: Request) -> Answer:
-            key = question(request)
+            # A fork does not wait for what its parent has asked.
+            key = self.pool.pid, question(request)
             flight = self._flights.get(key)
             if flight is None or flight.deadline < request.deadline:
                 flight = self._flights[key] = _Flight(self, key, request.deadline)
