@@ -34,6 +34,8 @@ MEMBERS: Final[Members] = [
     (b"quantities", amp.ListOf(amp.Integer())),
 ]
 
+ORDERS: Final[Members] = [(b"orders", amp.AmpList(MEMBERS))]
+
 
 class Add(amp.Command):
     """C{a + b}."""
@@ -50,10 +52,12 @@ class Echo(amp.Command):
 
 
 class Store(amp.Command):
-    """The struct's members are the command's arguments, and its response."""
+    """
+    The struct, as C{AmpList} has it: AMP has no other type of many members.
+    """
 
-    arguments = MEMBERS
-    response = MEMBERS
+    arguments = ORDERS
+    response = ORDERS
 
 
 class Server(amp.AMP):
@@ -70,9 +74,9 @@ class Server(amp.AMP):
         return {"text": text}
 
     @Store.responder
-    def store(self, **order: Any) -> dict[str, Any]:
-        """C{order}."""
-        return order
+    def store(self, orders: list[dict[str, Any]]) -> dict[str, Any]:
+        """C{orders}."""
+        return {"orders": orders}
 
 
 class Client(amp.AMP):
@@ -87,12 +91,17 @@ class Client(amp.AMP):
         return self.callRemote(Echo, text=text).addCallback(itemgetter("text"))
 
     def order(self, **members: Any) -> dict[str, Any]:
-        """The struct: AMP has arguments and no types of one's own."""
+        """The struct: AMP has dicts and no types of one's own."""
         return members
 
     def store(self, order: dict[str, Any]) -> Any:
         """C{order}."""
-        return self.callRemote(Store, **order)
+        return self.callRemote(Store, orders=[order]).addCallback(_only_order)
+
+
+def _only_order(response: dict[str, Any]) -> Any:
+    (order,) = response["orders"]
+    return order
 
 
 def serve(ready: Callable[[int], None]) -> None:
