@@ -1,0 +1,320 @@
+"""
+kill -9 of real servers while money is moved: row 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from tests.proofs.banker import IDL
+from tests.proofs.probing import on_reactor, sleep
+from tests.proofs.proof import Figure, Progress, Proof
+from tests.servers import Postgres, free_port
+from twisted_rpc import Client
+from twisted_rpc.errors import RPCError
+
+#: Accounts, and what is in each at the start.
+ACCOUNTS = 20
+BALANCE = 1_000_000
+
+#: Seconds that a server lives at least.  A client takes one that lives for less
+#: than a second for one that cannot be reached, and waits longer each time.
+LIFE = 1.1
+
+#: Calls that are made at the same time.
+CALLERS = 16
+
+_TABLES = (
+    "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)",
+    "CREATE TABLE moves (number INTEGER NOT NULL)",
+)
+
+
+class Bank:
+    """
+    The database, and what is in it afterwards.
+    """
+
+    def __init__(self, store: str) -> None:
+        """
+        @param store: as for C{--dedup}.
+        """
+        self.store = store
+        with self.open() as database:
+            for table in _TABLES:
+                database.execute(table)
+            for account in range(ACCOUNTS):
+                database.execute(
+                    f"INSERT INTO accounts VALUES ({account}, {BALANCE})"  # noqa: S608 - numbers
+                )
+            database.commit()
+
+    def open(self) -> Any:
+        """A connection."""
+        if self.store.startswith("sqlite:"):
+            return sqlite3.connect(self.store.removeprefix("sqlite:"), timeout=30)
+        import psycopg  # noqa: PLC0415 - not where there is none
+
+        return psycopg.connect(self.store)
+
+    def judge(self, acknowledged: set[int], refused: set[int]) -> Counter[str]:
+        """
+        Count what must not be.
+        """
+        with self.open() as database:
+            rows = database.execute("SELECT number FROM moves").fetchall()
+            (money,) = database.execute("SELECT sum(balance) FROM accounts").fetchone()
+        there = Counter(number for (number,) in rows)
+        return Counter(
+            lost=sum(not there[number] for number in acknowledged),
+            doubled=sum(count > 1 for count in there.values()),
+            denied=sum(there[number] > 0 for number in refused),
+            money=int(money) - ACCOUNTS * BALANCE,
+            moved=len(there),
+        )
+
+
+class Zygote:
+    """
+    Starts servers.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.proofs.banker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+
+    def start(self, port: int, node: str, store: str) -> int:
+        """
+        @return: the number of the process.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{port} {node} {store}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        """
+        No more.
+        """
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class Killing:
+    """
+    Servers that are killed, and a client that goes on.
+
+    @ivar acknowledged: the numbers of moves that were said to be done.
+    @ivar refused: of those that were said not to be.
+    @ivar ended: how calls ended.
+    """
+
+    def __init__(self, reactor: Any, bank: Bank, replicas: int, seed: int = 0) -> None:
+        self.acknowledged: set[int] = set()
+        self.refused: set[int] = set()
+        self.ended: Counter[str] = Counter()
+        self._reactor = reactor
+        self._bank = bank
+        self._random = random.Random(seed)
+        self._ports = [free_port() for _ in range(replicas)]
+        self._zygote = Zygote()
+        self._pids = [self._start(number) for number in range(replicas)]
+        self._number = 0
+        self._calling = True
+        self.client = Client(
+            [f"tcp:127.0.0.1:{port}" for port in self._ports],
+            reactor=reactor,
+            wait_for_ready=True,
+            timeout=60.0,
+        )
+
+    def _start(self, number: int) -> int:
+        return self._zygote.start(
+            self._ports[number], f"node{number}", self._bank.store
+        )
+
+    def kill(self) -> None:
+        """
+        Kill a server, and start it again.
+        """
+        number = self._random.randrange(len(self._pids))
+        os.kill(self._pids[number], signal.SIGKILL)
+        self._pids[number] = self._start(number)
+
+    async def call(self) -> None:
+        """
+        Move money until it is enough.
+        """
+        transfers = self.client.proxy(IDL.ITransfers)
+        while self._calling:
+            self._number += 1
+            number = self._number
+            source, target = self._random.sample(range(ACCOUNTS), 2)
+            try:
+                await transfers.move(number, source, target, self._random.randint(1, 9))
+            except RPCError as error:
+                self.ended[error.code.value] += 1
+                if error.executed == "no":
+                    self.refused.add(number)
+            else:
+                self.ended["OK"] += 1
+                self.acknowledged.add(number)
+
+    async def run(
+        self,
+        cycles: int,
+        each: int,
+        progress: Progress,
+        between: Any = None,
+        life: float = LIFE,
+    ) -> Counter[str]:
+        """
+        So many times: some acknowledged moves, then a kill.
+
+        @param between: also called after each cycle, with its number.
+
+        @return: what must not be, counted.
+        """
+        callers = [ensureDeferred(self.call()) for _ in range(CALLERS)]
+        for cycle in range(cycles):
+            before = len(self.acknowledged)
+            began = time.monotonic()
+            first = 0.0
+            while (
+                len(self.acknowledged) - before < each
+                or time.monotonic() - first < life
+            ):
+                await sleep(self._reactor, 0.002 + self._random.random() * 0.01)
+                if not first and len(self.acknowledged) > before:
+                    first = time.monotonic()
+                if time.monotonic() - began > 60:
+                    raise AssertionError(f"nothing moves after {cycle} kills")
+            self.kill()
+            if between is not None:
+                between(cycle)
+            progress(f"{cycle + 1} kills, {len(self.acknowledged):,} acknowledged")
+        self._calling = False
+        await gatherResults(callers)
+        await self.client.close()
+        for pid in self._pids:
+            os.kill(pid, signal.SIGKILL)
+        self._zygote.stop()
+        return self._bank.judge(self.acknowledged, self.refused)
+
+
+async def kills(
+    reactor: Any,
+    progress: Progress,
+    bank: Bank,
+    *,
+    cycles: int,
+    each: int = 100,
+    replicas: int = 1,
+    between: Any = None,
+    life: float = LIFE,
+) -> tuple[str, bool]:
+    """
+    @return: what was seen, and whether it is what was promised.
+    """
+    killing = Killing(reactor, bank, replicas)
+    wrong = await killing.run(cycles, each, progress, between, life)
+    kind = bank.store.partition(":")[0]
+    how = ", ".join(f"{name} {count:,}" for name, count in killing.ended.most_common())
+    text = (
+        f"{kind}{f', {replicas} replicas' * (replicas > 1)}: {cycles} kill -9,"
+        f" {len(killing.acknowledged):,} acknowledged ({how}): {wrong['lost']} lost,"
+        f" {wrong['doubled']} doubled, {wrong['denied']} done that were denied,"
+        f" money {'conserved' if not wrong['money'] else wrong['money']}"
+    )
+    bad = wrong["lost"] or wrong["doubled"] or wrong["denied"] or wrong["money"]
+    return text, not bad
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cycles", type=int, default=500, help="kills (500)")
+    parser.add_argument(
+        "--each", type=int, default=100, help="acknowledged moves before a kill (100)"
+    )
+    parser.add_argument(
+        "stores",
+        nargs="*",
+        choices=["sqlite", "postgresql", "replicas", "restart", []],
+        help="sqlite; postgresql; two replicas on PostgreSQL; PostgreSQL itself"
+        " restarted (all)",
+    )
+
+
+def _run(options: Any, progress: Progress) -> list[Figure]:
+    async def main(reactor: Any) -> list[Figure]:
+        seen: list[str] = []
+        well = True
+        wanted = options.stores or ["sqlite", "postgresql", "replicas", "restart"]
+        sizes = {"cycles": options.cycles, "each": options.each}
+        with tempfile.TemporaryDirectory() as folder:
+            if "sqlite" in wanted:
+                bank = Bank(f"sqlite:{folder}/bank.db")
+                text, good = await kills(reactor, progress, bank, **sizes)
+                progress(text, always=True)
+                seen.append(text)
+                well = well and good
+        if {"postgresql", "replicas", "restart"} & set(wanted):
+            server = Postgres()
+            try:
+                for name in wanted:
+                    if name == "sqlite":
+                        continue
+                    bank = Bank(server.schema())
+
+                    def restart(cycle: int) -> None:
+                        if cycle % 10 == 9:
+                            server.kill()
+                            server.start()
+
+                    text, good = await kills(
+                        reactor,
+                        progress,
+                        bank,
+                        replicas=2 if name == "replicas" else 1,
+                        between=restart if name == "restart" else None,
+                        **sizes,
+                    )
+                    text += "; PostgreSQL restarted every tenth" * (name == "restart")
+                    progress(text, always=True)
+                    seen.append(text)
+                    well = well and good
+            finally:
+                server.remove()
+        return [Figure(row=2, measured="; ".join(seen), met=well)]
+
+    return on_reactor(main)
+
+
+PROOF = Proof(
+    name="kill",
+    what="kill -9 of servers that move money: nothing lost, nothing doubled",
+    rows=(2,),
+    run=_run,
+    options=_options,
+)
