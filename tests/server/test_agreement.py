@@ -199,7 +199,7 @@ class ClientTests(AgreementTestCase):
 
     ANSWERS: ClassVar[dict[str, Any]] = {
         "the server's answer is no IDL": [{}, {"idl": 5}, [], None],
-        "it has more than 131072 characters": [{"idl": " " * 200_000}],
+        "it has more than 65536 characters": [{"idl": " " * 200_000}],
         "the server's answer is another service's": [{"idl": "service A { }"}],
         "1:1: expected a definition": [{"idl": "servce A { }\n" * 50}],
     }

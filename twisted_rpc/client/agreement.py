@@ -24,8 +24,9 @@ from twisted_rpc.wire.messages import Welcome
 if TYPE_CHECKING:
     from twisted_rpc.client.pool import Pool
 
-#: Code points of a server's text that are read: this many take 0.1 s at most.
-MAX_TEXT: Final = 128 * 1024
+#: Code points of a server's text that are read: 1,800 lines.  The worst of that
+#: size, thousands of structs that meet each other, takes 0.2 s, once.
+MAX_TEXT: Final = 64 * 1024
 
 #: Differences that one client tells of.
 MAX_TOLD: Final = 64
