@@ -165,10 +165,12 @@ class Link:
         Start nothing new at this address, whatever the server says.
         """
         protocol = self.protocol
+        if protocol is not None:
+            protocol.going_away = True
         if protocol is None or self.plain:
             self.connector.next_address()
+            self.lane.leave()
             return
-        protocol.going_away = True
         self._leave(protocol)
         self.connector.left()
         self._let_go(protocol)
@@ -229,7 +231,7 @@ class Link:
         Go on with another connection than the one there is.
         """
         protocol, self.protocol = self.protocol, None
-        assert protocol is not None  # a call flies on it
+        assert protocol is not None  # a lane asks for it
         self.connector.replaced()
         protocol.abort()
         self.end_if_done()

@@ -42,6 +42,7 @@ class PlainLane:
             and self.call is None
             and protocol is not None
             and not protocol.closing
+            and not protocol.going_away
         )
 
     def write(self, call: Call) -> None:
@@ -86,8 +87,18 @@ class PlainLane:
                 call.answered(message)
             else:
                 call.failed(protocol.connection.error_of(message))
+        self.leave()
         self._pool.pump()
         self._link.end_if_done()
+
+    def leave(self) -> None:
+        """
+        Go on with another connection, if this one is to be left and is not
+        waited for.
+        """
+        protocol = self._link.protocol
+        if protocol is not None and protocol.going_away and self.call is None:
+            self._link.replace_plain()
 
     def give_up(self) -> None:
         """

@@ -328,7 +328,8 @@ class Pool:
         """
         if self._link is None:
             self._link = self._new_link()
-        self._link.go_elsewhere()
+        for link in list(self.links):
+            link.go_elsewhere()
 
     @property
     def sent(self) -> int:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.interceptors.asked import AskedCase
-from tests.client.scripted import Server, answered
+from tests.client.scripted import Server, answered, plain
 from twisted_rpc.client.interceptors.breaking import Circuit, CircuitBreaker
 from twisted_rpc.client.interceptors.outcomes import NOT_SERVED, served
 from twisted_rpc.client.retry import NO_RETRY
@@ -251,6 +251,40 @@ class BreakingTests(AskedCase):
         self.assertEqual(self.asked(), 20)
         self.assertTrue(self.server.here.lost)
 
+    def test_plain_servers(self) -> None:
+        """
+        With plain servers too; a call that is open there is answered there.
+        """
+        other = Server("x")
+        other.on_call = answered
+        for server in (self.server, other):
+            server.on_hello = plain
+        self.server.on_call = lambda connection, call: None
+        self.start(
+            [self.endpoint, MemoryEndpoint(self.network, other)],
+            circuit_breaker=CircuitBreaker(minimum=2, chance=lambda: 0.5),
+            retry=NO_RETRY,
+            max_connections=2,
+        )
+        waiting = self.watch(self.shop.buy(0))
+        first = self.server.here
+        failing = [self.watch(self.shop.buy(n)) for n in (1, 2)]
+        for _ in failing:
+            self.server.here.drop()
+            self.advance(0.2)
+        for outcome in failing:
+            self.told(outcome, "OUTCOME_UNKNOWN", "unknown")
+        for n in range(5):
+            self.ended(self.watch(self.shop.buy(n)), 7)
+        self.assertEqual(len(other.frames), 5)
+        self.assertFalse(first.lost)
+        first.reply(first.calls[0], 3)
+        self.pump()
+        self.ended(waiting, 3)
+        self.assertTrue(first.lost)
+        self.ended(self.watch(self.shop.buy(9)), 7)
+        self.assertEqual(len(other.frames), 6)
+
     def test_every_address(self) -> None:
         """
         If all fail, calls fail until the first may be tried.
@@ -281,6 +315,20 @@ class BreakingTests(AskedCase):
             self.told(self.watch(self.shop.buy(n)), "UNAVAILABLE", "no")
         error = self.told(self.watch(self.shop.buy(1)), "UNAVAILABLE", "no")
         self.assertIn("the circuit is open", error.message)
+
+    def test_several_that_cannot_be_reached(self) -> None:
+        """
+        And several of them are left alone one after the other.
+        """
+        dead = [MemoryEndpoint(self.network, None) for _ in range(2)]
+        self.start(dead, circuit_breaker=RULES)
+        errors = []
+        for n in range(41):
+            outcome = self.watch(self.shop.buy(n))
+            errors.append(self.told(outcome, "UNAVAILABLE", "no").message)
+            self.advance(0.01)
+        opened = [n for n, text in enumerate(errors) if "circuit" in text]
+        self.assertEqual(opened, [40])
 
     def test_answers_of_the_implementation(self) -> None:
         """
