@@ -12,15 +12,18 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks import cores, frames, report
+from benchmarks import frames, growth, idle, plot, report, start, targets
 from benchmarks.cases import CASES, placements
 from benchmarks.machine import facts
 from benchmarks.pair import ROOT, measure
-from benchmarks.peers import PEERS
-from benchmarks.rounds import Plan, run
+from benchmarks.peers import PEERS, TWISTED
+from benchmarks.rounds import Outcome, Plan, run
 
 #: Rounds of the table of frames, which take a tenth of a second each.
 FRAMES = 9
+
+#: What can be measured, in this order.
+PARTS = ("calls", "frames", "growth", "idle", "start")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -33,11 +36,18 @@ def _arguments() -> argparse.ArgumentParser:
     add(
         "--quick",
         action="store_true",
-        help="only add, 2 rounds of 0.3 s: about a minute",
+        help="only add, 2 rounds of 0.3 s, among what comes with Twisted",
+    )
+    add(
+        "--part",
+        action="append",
+        choices=PARTS,
+        help="only this part; may be repeated",
     )
     add("--rounds", type=int, help="how often to measure (default 5)")
     add("--seconds", type=float, help="of each window (default 1)")
     add("--json", type=Path, metavar="FILE", help="write each sample there too")
+    add("--svg", type=Path, metavar="FILE", help="draw there what grows")
     for what, names in (("case", CASES), ("peer", PEERS), ("placement", placements())):
         add(
             f"--{what}",
@@ -58,7 +68,7 @@ def plan(options: argparse.Namespace) -> Plan:
     ]
     places = placements()
     return Plan(
-        peers=options.peer or list(PEERS),
+        peers=options.peer or list(TWISTED if quick else PEERS),
         cases=[CASES[name] for name in names],
         placements={name: places[name] for name in options.placement or places},
         rounds=options.rounds or (2 if quick else 5),
@@ -75,29 +85,59 @@ def _frames(rounds: int) -> list[list[str]]:
     return rows
 
 
+def parts(options: argparse.Namespace) -> list[str]:
+    """
+    @return: what is measured: who chooses cases wants no more than those.
+    """
+    if options.part:
+        return [part for part in PARTS if part in options.part]
+    if options.case or options.peer:
+        return ["calls"]
+    return ["calls", "frames", "start"] if options.quick else list(PARTS)
+
+
 def main() -> None:
     """
     Measure, and print.
     """
     options = _arguments().parse_args()
     todo = plan(options)
+    wanted = parts(options)
     began = monotonic()
 
     def progress(line: str) -> None:
         print(f"{monotonic() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
 
-    machine = facts(todo.peers)
-    outcome = run(todo, measure, progress)
-    print(report.markdown(todo, outcome, machine))
-    found: dict[str, Any] = report.as_json(todo, outcome, machine)
-    if options.case is None:
+    found: dict[str, Any] = {}
+    outcome = Outcome()
+    series: list[growth.Series] = []
+    if "calls" in wanted:
+        machine = facts(todo.peers)
+        outcome = run(todo, measure, progress)
+        print(report.markdown(todo, outcome, machine))
+        found = report.as_json(todo, outcome, machine)
+    if "frames" in wanted:
         progress("frames")
         found["frames"] = _frames(FRAMES)
         print(frames.markdown(found["frames"]))
-        text, found["cores"] = cores.table(todo.rounds, progress)
-        print(text)
+    if "growth" in wanted:
+        series, memory, reasons = growth.run(progress)
+        found["growth"] = growth.as_json(series, memory)
+        print(growth.markdown(series, memory, reasons))
+    if "idle" in wanted:
+        progress("idle connections")
+        found["idle"] = idle.rows()
+        print(idle.markdown(found["idle"]))
+    if "start" in wanted:
+        progress("start")
+        begun = start.rows()
+        found["start"] = [[title, spread and spread.median] for title, spread in begun]
+        print(start.markdown(begun))
+    print(targets.markdown(targets.rows(outcome, found)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.svg and series:
+        options.svg.write_text(plot.svg(series))
 
 
 if __name__ == "__main__":

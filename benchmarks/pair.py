@@ -51,10 +51,14 @@ class End:
     The process of one end.
     """
 
-    def __init__(self, **order: Any) -> None:
+    def __init__(self, module: str = "benchmarks.endpoint", **order: Any) -> None:
+        """
+        @param module: what is run.
+        @param order: what it is told to do.
+        """
         self._errors = TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.endpoint", json.dumps(order)],
+            [sys.executable, "-m", module, json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

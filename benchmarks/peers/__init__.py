@@ -29,6 +29,15 @@ PEERS: Final[dict[str, str]] = {
     "Pyro5": "benchmarks.peers.pyro",
 }
 
+#: Those that need nothing else installed, in the short version.
+TWISTED: Final = (
+    "bare msgspec",
+    "bare json",
+    "twisted_rpc",
+    "AMP",
+    "Perspective Broker",
+)
+
 #: The peers that ratios are taken to.
 BARE: Final = "bare msgspec"
 AMP: Final = "AMP"

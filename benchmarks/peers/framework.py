@@ -13,11 +13,15 @@ from twisted.internet.defer import Deferred
 
 from benchmarks.deferreds import driving
 from twisted_rpc.client import Client
+from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.idl import load_idl
 from twisted_rpc.server import Server
 from twisted_rpc.server.registry import Registry
+from twisted_rpc.wire.limits import Limits
 
 DISTRIBUTION = "twisted_rpc"
+
+_DEFAULT = Limits()
 
 idl = load_idl(Path(__file__).with_name("benchmark.idl"))
 
@@ -49,11 +53,21 @@ class Connected:
         self.order = idl.Order
 
 
-def serve(ready: Callable[[int], None]) -> None:
+def serve(
+    ready: Callable[[int], None],
+    limits: Limits = _DEFAULT,
+    store: MemoryStore | None = None,
+) -> None:
     """Serve on a free port."""
     registry = Registry()
     registry.register(idl.IBenchmark, Benchmark())
-    server = Server(registry, listen=["tcp:0:interface=127.0.0.1"], reactor=reactor)
+    server = Server(
+        registry,
+        listen=["tcp:0:interface=127.0.0.1"],
+        reactor=reactor,
+        limits=limits,
+        dedup=store,
+    )
     server.privilegedStartService()
     server.startService()
     listening: Any = server.listening
