@@ -36,6 +36,7 @@ from twisted_rpc.twistd.listening import announce
 from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.logs import FORMATS, Format, is_debugged, read_levels
 from twisted_rpc.twistd.serving import ServingRPC, TwistdService
+from twisted_rpc.twistd.workers.balance import Counts
 from twisted_rpc.twistd.workers.process import Command
 from twisted_rpc.twistd.workers.supervisor import Supervisor
 from twisted_rpc.twistd.workers.worker import Reporting, place
@@ -432,7 +433,7 @@ def makeService(options: Options) -> TwistdService:
         return ServingRPC(
             server, reactor, log, partial(announce, _summary(options), listen)
         )
-    reporting = Reporting(server, reactor)
+    reporting = Reporting(server, reactor, here)
     serving = ServingRPC(server, reactor, log, reporting.ready)
     reporting.setServiceParent(serving)
     return serving
@@ -442,8 +443,7 @@ def _supervisor(options: Options, reactor: Any, log: Log) -> Supervisor:
     count: int = options["workers"]
     return Supervisor(
         [server_endpoint(reactor, text) for text in options["listen"]],
-        Command(_worker_words(options), str(Path.cwd())),
-        count,
+        Command(_worker_words(options), str(Path.cwd()), count, Counts.create(count)),
         reactor=reactor,
         log=log,
         announce=partial(

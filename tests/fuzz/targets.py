@@ -175,7 +175,7 @@ class Fuzz:
 
     def order(self, order: Any) -> Any:
         if order.number < 0:
-            raise idl.Sold("out")
+            raise idl.Sold(what="out")
         return order
 
     def later(self, a: int) -> Deferred[int]:

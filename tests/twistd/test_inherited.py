@@ -108,6 +108,7 @@ class InheritedTests(TestCase):
                 reactor,
                 ["systemd:domain=INET:index=0", "unix:/no/such/path"],
                 [os.dup(each.fileno()) for each in self.sockets],
+                lambda: False,
             )
             ports = [await each.listen(greeting(who)) for each in endpoints]
             listening.append(ports)

@@ -6,6 +6,7 @@ to be.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -25,6 +26,7 @@ from twisted_rpc.twistd import listening, serving
 from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.logs import read_levels
 from twisted_rpc.twistd.workers import supervisor as supervising
+from twisted_rpc.twistd.workers.balance import Counts
 from twisted_rpc.twistd.workers.process import Command, WorkerProcess
 from twisted_rpc.twistd.workers.supervisor import PATIENCE, Supervisor
 from twisted_rpc.twistd.workers.worker import SOCKETS, TOLD
@@ -139,6 +141,8 @@ class SupervisorTests(SynchronousTestCase):
         for module in (supervising, serving, listening):
             self.patch(module._log, "observer", publisher)
         self.reactor = Reactor()
+        self.counts = Counts.create(2)
+        self.addCleanup(os.close, self.counts)
         self.port = Port()
         self.announced: list[Any] = []
         self.lines: list[str] = []
@@ -157,8 +161,7 @@ class SupervisorTests(SynchronousTestCase):
         """
         return Supervisor(
             [Endpoint(outcome)],  # type: ignore[list-item]
-            Command(["rpc"], "."),
-            2,
+            Command(["rpc"], ".", 2, self.counts),
             reactor=self.reactor,
             log=Log({"syslog": True}, read_levels([]), "text"),
             announce=self.announced.append,

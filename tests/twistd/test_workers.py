@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -220,9 +221,18 @@ class WorkersTests(TapTestCase):
         process = self.foreground()
         pids = set(self.workers().values())
         answered: set[int] = set()
-        while answered != pids:
-            answered.add(self.whoever(tcp=True))
-        answered.clear()
+        # Connections that come together are shared out.
+        burst = []
+        for _ in range(20):
+            sock = self.connect(tcp=True)
+            burst.append((sock, self.session))
+        served = Counter(
+            self.ask(sock, f"{session}:1", "A", "f", [1]) for sock, session in burst
+        )
+        self.assertEqual(set(served), pids)
+        self.assertGreater(min(served.values()), 4)
+        for sock, _ in burst:
+            sock.close()
         while answered != pids:
             answered.add(self.whoever(tcp=False))
         killed = self.workers()[1]

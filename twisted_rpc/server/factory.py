@@ -51,6 +51,7 @@ class Shared:
     @ivar wall: Unix seconds; C{clock} may count from anywhere.
     @ivar agreement: of the services with those that clients have loaded.
     @ivar services: the schema of each, by name.
+    @ivar counted: told how many connections are open, when that changes.
     @ivar counters: what was done, beside what open connections count.
     @ivar client_dated: a request without a session is dated by its sender.
     """
@@ -88,6 +89,7 @@ class Shared:
         self.deadlines = Deadlines(clock)
         self.pulse = Pulse(clock)
         self.counters = Counters()
+        self.counted: Callable[[int], None] | None = None
         refused = self.counters.limits
         self.admission = Admission(
             limits, clock, wall, refused, self.pulse, require_session=require_session
@@ -165,6 +167,8 @@ class Shared:
         """
         self.connections[protocol] = None
         self.counters.connections += 1
+        if self.counted is not None:
+            self.counted(len(self.connections))
         if self.limits.max_age:
             # Plus or minus a tenth, so that connections that began together do
             # not end together (gRFC A9).
@@ -187,6 +191,8 @@ class Shared:
         """
         self.connections.pop(protocol, None)
         self.counters.requests += protocol.frames_received
+        if self.counted is not None:
+            self.counted(len(self.connections))
         self._ages.pop(protocol, None)
         if protocol.host is not None:
             self.addresses[protocol.host] -= 1

@@ -6,7 +6,7 @@ Ports that another process has opened.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute
@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from twisted_rpc.endpoints import server_endpoint
+from twisted_rpc.twistd.workers.balance import FairAcceptor
 
 
 class InheritingReactor:
@@ -28,12 +29,16 @@ class InheritingReactor:
     So endpoints that wrap others, with TLS or the PROXY protocol, need not know.
     """
 
-    def __init__(self, reactor: Any, sockets: Sequence[int]) -> None:
+    def __init__(
+        self, reactor: Any, sockets: Sequence[int], is_ahead: Callable[[], bool]
+    ) -> None:
         """
         @param sockets: descriptors that are listened on, in the order of the
             endpoints; they are closed when they are used.
+        @param is_ahead: whether other processes have fewer connections.
         """
         self._reactor = reactor
+        self._is_ahead = is_ahead
         self._sockets: Iterator[int] = iter(sockets)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,6 +74,7 @@ class InheritingReactor:
             port._shouldShutdown = False  # noqa: SLF001 - as above
             if listened.family == socket.AF_UNIX:
                 port._bindPath = b"\0"  # noqa: SLF001 - as above
+        FairAcceptor(port, self._reactor, self._is_ahead)
         made: IListeningPort = port
         return made
 
@@ -83,12 +89,15 @@ class _Adopted:
 
 
 def inherited_endpoints(
-    reactor: Any, texts: Sequence[str], sockets: Sequence[int]
+    reactor: Any,
+    texts: Sequence[str],
+    sockets: Sequence[int],
+    is_ahead: Callable[[], bool],
 ) -> list[IStreamServerEndpoint]:
     """
     The endpoints in C{texts}, on sockets that are open already.
     """
-    inheriting = InheritingReactor(reactor, sockets)
+    inheriting = InheritingReactor(reactor, sockets, is_ahead)
     return [
         # Of systemd's sockets only the process knows that systemd started.
         _Adopted(inheriting)

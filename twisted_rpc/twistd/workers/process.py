@@ -16,7 +16,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from twisted_rpc.twistd.workers.worker import SOCKETS, STDIN, TOLD
+from twisted_rpc.twistd.workers.worker import COUNTS, SOCKETS, STDIN, TOLD
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -35,10 +35,14 @@ class Command:
 
     @ivar words: the words for C{twistd}, its own options first.
     @ivar folder: where relative paths in them begin.
+    @ivar workers: how many there are to be.
+    @ivar counts: the descriptor of their L{Counts<twisted_rpc.twistd.workers.balance.Counts>}.
     """
 
     words: Sequence[str]
     folder: str
+    workers: int
+    counts: int
 
     def spawn(
         self, reactor: Any, protocol: ProcessProtocol, index: int, sockets: list[int]
@@ -49,6 +53,7 @@ class Command:
         told = {
             "path": [os.path.abspath(each) for each in sys.path],  # noqa: PTH100 - an archive's path is no Path
             "index": index,
+            "workers": self.workers,
             "sockets": len(sockets),
             "words": list(self.words),
         }
@@ -63,6 +68,7 @@ class Command:
                 STDOUT: "r",
                 STDERR: "r",
                 TOLD: "r",
+                COUNTS: self.counts,
                 **{SOCKETS + i: each for i, each in enumerate(sockets)},
             },
         )

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.client.backoff import Backoff
 from twisted_rpc.twistd.logfile import Log
 from twisted_rpc.twistd.serving import TwistdService
+from twisted_rpc.twistd.workers.balance import NOBODY, Counts
 from twisted_rpc.twistd.workers.process import Command, WorkerProcess
 from twisted_rpc.twistd.workers.totals import Totals
 
@@ -50,7 +51,6 @@ class Supervisor(TwistdService):
         self,
         endpoints: Sequence[IStreamServerEndpoint],
         command: Command,
-        count: int,
         *,
         reactor: Any,
         log: Log,
@@ -59,7 +59,6 @@ class Supervisor(TwistdService):
         chance: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param count: how many workers there are to be.
         @param announce: is told the ports when all of them serve.
         @param drain: seconds that calls have to end.
         @param chance: evenly from 0 to 1; spreads the delays of replacements.
@@ -72,7 +71,10 @@ class Supervisor(TwistdService):
         self._drain = drain
         self._ports: list[IListeningPort] = []
         self._totals = Totals()
-        self._backoffs = {index: Backoff(chance) for index in range(1, count + 1)}
+        self._counts = Counts(command.counts, command.workers)
+        self._backoffs = {
+            index: Backoff(chance) for index in range(1, command.workers + 1)
+        }
         self._unready = set(self._backoffs)
         self._restarts: dict[int, Any] = {}
         self._gone: Deferred[None] | None = None
@@ -148,6 +150,7 @@ class Supervisor(TwistdService):
         A worker has ended; unless all are to end, another takes its place.
         """
         self._totals.ended(worker)
+        self._counts[worker.index] = NOBODY
         del self.workers[worker.index]
         if self._gone is not None:
             if not self.workers:

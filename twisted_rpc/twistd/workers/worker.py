@@ -24,13 +24,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rpc.server import Server
+from twisted_rpc.twistd.workers.balance import Counts
 from twisted_rpc.twistd.workers.inherited import inherited_endpoints
 
-#: The descriptors of a worker: the end of its supervisor, what it tells it, and
-#: the first of the sockets.
+#: The descriptors of a worker: the end of its supervisor, what it tells it, the
+#: counts of all workers, and the first of the sockets.
 STDIN: Final = 0
 TOLD: Final = 3
-SOCKETS: Final = 4
+COUNTS: Final = 4
+SOCKETS: Final = 5
 
 #: Seconds between two times that figures are told; a worker that is killed takes
 #: those since then with it.
@@ -44,10 +46,12 @@ class Place:
 
     @ivar index: its number, from 1.
     @ivar sockets: the descriptors of what it listens on.
+    @ivar counts: how many connections each worker has.
     """
 
     index: int
     sockets: tuple[int, ...]
+    counts: Counts
 
     def endpoints(
         self, reactor: Any, texts: Sequence[str]
@@ -55,7 +59,16 @@ class Place:
         """
         The endpoints in C{texts}, on the sockets of the supervisor.
         """
-        return inherited_endpoints(reactor, texts, self.sockets)
+        return inherited_endpoints(reactor, texts, self.sockets, self._is_ahead)
+
+    def has(self, connections: int) -> None:
+        """
+        Let the others know how many connections are open here.
+        """
+        self.counts[self.index] = connections
+
+    def _is_ahead(self) -> bool:
+        return self.counts.is_ahead(self.index)
 
 
 _place: Place | None = None
@@ -72,7 +85,8 @@ def main(told: Mapping[str, Any]) -> None:
     """
     Be a worker: run C{twistd} with the sockets of the supervisor.
 
-    @param told: C{index}, C{sockets} (how many), and C{words} for C{twistd}.
+    @param told: C{index}, C{workers} and C{sockets} (how many), and C{words} for
+        C{twistd}.
     """
     global _place  # noqa: PLW0603 - a process is a worker, or it is not
     # A Ctrl-C is for the supervisor, which asks its workers in order.
@@ -80,7 +94,8 @@ def main(told: Mapping[str, Any]) -> None:
     sockets = tuple(range(SOCKETS, SOCKETS + told["sockets"]))
     for descriptor in (TOLD, *sockets):
         os.set_inheritable(descriptor, False)
-    _place = Place(told["index"], sockets)
+    _place = Place(told["index"], sockets, Counts(COUNTS, told["workers"]))
+    os.close(COUNTS)
     sys.argv = ["twistd", *told["words"]]
     # Importing it would install a reactor before --reactor is read.
     from twisted.scripts.twistd import run  # noqa: PLC0415 - as the line above says
@@ -117,8 +132,9 @@ class Reporting(Service):
     Tells the supervisor that the worker is ready, and from then on its figures.
     """
 
-    def __init__(self, server: Server, reactor: Any) -> None:
+    def __init__(self, server: Server, reactor: Any, here: Place) -> None:
         self._server = server
+        self._here = here
         self._reactor = reactor
         self._told: Any = None
         self._timer: Any = None
@@ -127,6 +143,8 @@ class Reporting(Service):
         """
         The worker listens.
         """
+        self._here.has(0)
+        self._server.factory.shared.counted = self._here.has
         self._tell({"ready": True})
 
     def startService(self) -> None:
