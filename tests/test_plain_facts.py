@@ -115,7 +115,7 @@ class TheirClientTests(TestCase):
         """
         @return: another client.
         """
-        client = PlainClient("127.0.0.1", self.port, pause=lambda _: None)
+        client = PlainClient("127.0.0.1", self.port, patience=60, pause=lambda _: None)
         self.addCleanup(client.close)
         return client
 
