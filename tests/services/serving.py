@@ -25,8 +25,10 @@ class ServiceTestCase(SynchronousTestCase):
     Serves a service of C{services/}.
     """
 
-    def options(self, idl: str, implementation: str) -> Options:
+    def options(self, idl: str, implementation: str, *more: str) -> Options:
         """
+        @param more: further words of the command line.
+
         @return: what C{twistd rpc --strict} makes of a service: it fits its IDL
             without a fault or a warning.
         """
@@ -35,6 +37,7 @@ class ServiceTestCase(SynchronousTestCase):
             [
                 *("--app-dir", str(ROOT), "--strict"),
                 *("--idl", str(ROOT / "services" / idl), "--impl", implementation),
+                *more,
             ]
         )
         return options

@@ -4,24 +4,24 @@ The bank does what its IDL says, and its client shows it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from services.bank import Bank
 from services.bank import client as program
 from services.bank.bank import idl
 from services.calculator import demo
 from tests.services.serving import ROOT, ServiceTestCase
-from twisted_rpc import Code, Registry, RPCError
+from twisted_rpc import Code, Registry, RPCError, SQLiteStore
 from twisted_rpc.errors import Internal
 from twisted_rpc.idl import load_idl
-from twisted_rpc.testing import connect
+from twisted_rpc.testing import MemoryClock, Pair, connect
 
 ANSWERS = """\
 after the transfer, Ann has 69.90 EUR
@@ -39,7 +39,36 @@ def euros(amount: str) -> Any:
     return idl.Money(amount=Decimal(amount))
 
 
-class BankTests(SynchronousTestCase):
+class BankTestCase(ServiceTestCase):
+    """
+    A bank on a file of its own.
+    """
+
+    def setUp(self) -> None:
+        """
+        An empty folder.
+        """
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        self.path = folder / "bank.db"
+        os.environ["BANK_DB"] = str(self.path)
+        self.addCleanup(os.environ.pop, "BANK_DB")
+
+    def serve(self, registry: Registry) -> Pair:
+        """
+        @return: a client, and a server that records calls in the file.
+        """
+        clock = MemoryClock()
+        pair = connect(
+            registry,
+            clock=clock,
+            server={"dedup": SQLiteStore(self.path, wall=clock.seconds)},
+        )
+        self.addCleanup(pair.close)
+        return pair
+
+
+class BankTests(BankTestCase):
     """
     L{Bank} itself.
     """
@@ -48,19 +77,47 @@ class BankTests(SynchronousTestCase):
         """
         Two accounts.
         """
-        self.bank = Bank(lambda: 1_800_000_000.0)
-        self.bank.open("a", "Ann", euros("10.00"))
-        self.bank.open("b", "Ben", euros("0"))
+        super().setUp()
+        registry = Registry()
+        registry.register(idl.Bank, Bank(self.path, lambda: 1_800_000_000.0))
+        self.pair = self.serve(registry)
+        self.bank = self.pair.client.proxy(idl.IBank)
+        self.assertRaises(idl.NoSuchAccount, self.result, self.bank.balance("a"))
+        self.result(self.bank.open("a", "Ann", euros("10.00")))
+        self.result(self.bank.open("b", "Ben", euros("0")))
+
+    def result(self, call: Any) -> Any:
+        """
+        @return: what a call returns.
+        """
+        return self.pair.result(call)
+
+    def transfer(self, to_id: str, amount: Any, text: str = "") -> Any:
+        """
+        Move money from the first account.
+        """
+        return self.result(self.bank.transfer("a", to_id, amount, text))
+
+    def balance(self, id: str) -> Any:
+        """
+        @return: what is in an account.
+        """
+        return self.result(self.bank.balance(id))
+
+    def history(self, id: str, limit: int) -> Any:
+        """
+        @return: what happened to an account.
+        """
+        return self.result(self.bank.history(id, limit))
 
     def test_transfer(self) -> None:
         """
         What leaves one account is in the other, to the cent, and in the books
         of both.
         """
-        left = self.bank.transfer("a", "b", euros("0.10"), "tea")
-        self.assertEqual(left, euros("9.90"))
-        self.assertEqual(self.bank.balance("b"), euros("0.10"))
-        (entry, _) = self.bank.history("a", 10)
+        self.assertEqual(self.transfer("b", euros("0.10"), "tea"), euros("9.90"))
+        self.assertEqual(self.balance("b"), euros("0.10"))
+        (entry, _) = self.history("a", 10)
         self.assertEqual(
             entry,
             idl.Entry(
@@ -82,18 +139,62 @@ class BankTests(SynchronousTestCase):
             ("c", euros("1"), idl.NoSuchAccount),
         ):
             with self.assertRaises(error):
-                self.bank.transfer("a", to_id, amount, "")
-        self.assertEqual(self.bank.balance("a"), euros("10.00"))
-        self.assertEqual(len(self.bank.history("a", 10)), 1)
+                self.transfer(to_id, amount)
+        self.assertEqual(self.balance("a"), euros("10.00"))
+        self.assertEqual(len(self.history("a", 10)), 1)
+
+    def test_to_itself(self) -> None:
+        """
+        A transfer to the account it comes from leaves what there is.
+        """
+        self.assertEqual(self.transfer("a", euros("3")), euros("10.00"))
+
+    def test_half_a_transfer(self) -> None:
+        """
+        A transfer that breaks in the middle has not happened.
+        """
+        book = Bank._book
+
+        def break_down(
+            bank: Bank, books: Any, id: str, amount: Decimal, *more: Any
+        ) -> Any:
+            if amount > 0:
+                raise ZeroDivisionError
+            return book(bank, books, id, amount, *more)
+
+        self.patch(Bank, "_book", break_down)
+        with self.assertRaises(Internal):
+            self.transfer("b", euros("1"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.balance("a"), euros("10.00"))
+
+    def test_money_is_conserved(self) -> None:
+        """
+        Whatever connections break meanwhile, each transfer happens once, and no
+        money is made or lost.
+        """
+        calls = []
+        for cents in range(1, 31):
+            amount = euros(f"0.{cents:02}")
+            calls.append(self.bank.transfer("a", "b", amount))
+            self.pair.pump()
+            if cents % 10 == 0:
+                self.pair.network.break_all()
+                self.pair.pump()
+        for call in calls:
+            self.result(call)
+        self.assertEqual(self.balance("b"), euros("4.65"))
+        self.assertEqual(self.balance("a"), euros("5.35"))
+        self.assertEqual(len(self.history("b", 100)), 31)
 
     def test_open(self) -> None:
         """
         An id is given once, and a deposit has a limit.
         """
         with self.assertRaises(idl.AccountExists):
-            self.bank.open("a", "Eve", euros("1"))
+            self.result(self.bank.open("a", "Eve", euros("1")))
         with self.assertRaises(RPCError) as raised:
-            self.bank.open("c", "Eve", euros("1000000.01"))
+            self.result(self.bank.open("c", "Eve", euros("1000000.01")))
         self.assertIs(raised.exception.code, Code.INVALID_ARGUMENT)
 
     def test_history(self) -> None:
@@ -101,13 +202,15 @@ class BankTests(SynchronousTestCase):
         The newest entries come first, so many as are asked for.
         """
         for cents in range(1, 4):
-            self.bank.transfer("a", "b", euros(f"0.0{cents}"), str(cents))
-        self.assertEqual([it.text for it in self.bank.history("b", 2)], ["3", "2"])
-        self.bank.rename("b", "Bob")
-        self.assertEqual(len(self.bank.history("b", 100)), 4)
+            self.transfer("b", euros(f"0.0{cents}"), str(cents))
+        self.assertEqual([it.text for it in self.history("b", 2)], ["3", "2"])
+        self.result(self.bank.rename("b", "Bob"))
+        self.assertEqual(len(self.history("b", 100)), 4)
+        with self.assertRaises(idl.NoSuchAccount):
+            self.result(self.bank.rename("c", "Bob"))
 
 
-class ServedTests(ServiceTestCase):
+class ServedTests(BankTestCase):
     """
     The bank and its client.
     """
@@ -117,10 +220,12 @@ class ServedTests(ServiceTestCase):
         As C{twistd} serves it, which loads the IDL a second time, the bank
         answers with the types of its own.
         """
-        options = self.options("bank/bank.idl", "services.bank.Bank")
+        options = self.options(
+            "bank/bank.idl", "services.bank.Bank", "--dedup", f"sqlite:{self.path}"
+        )
         served = options.registry.services["Bank"].schema
         self.assertIs(served, idl.Bank)
-        pair = self.connect(options.registry)
+        pair = self.serve(options.registry)
         bank = pair.client.proxy(idl.IBank)
         lines = self.printed(pair, partial(program.use, bank, "ann", "ben"))
         self.assertEqual(lines, ANSWERS.splitlines())
@@ -131,9 +236,8 @@ class ServedTests(ServiceTestCase):
         """
         other = load_idl(ROOT / "services" / "bank" / "bank.idl")
         registry = Registry()
-        registry.register(other.Bank, Bank())
-        pair = connect(registry)
-        self.addCleanup(pair.close)
+        registry.register(other.Bank, Bank(self.path))
+        pair = self.serve(registry)
         call = pair.client.proxy(idl.IBank).open("a", "Ann", euros("1"))
         self.assertRaises(Internal, pair.result, call)
         method = other.Bank.by_name["balance"]
@@ -157,6 +261,7 @@ class ServedTests(ServiceTestCase):
             }.get(word, word)
             for word in demo.SERVE
         ]
+        serve += ["--dedup", f"sqlite:{self.path}"]
         self.patch(demo, "SERVE", tuple(serve))
         self.patch(demo, "show", _show)
         with demo.server() as port:
