@@ -260,6 +260,20 @@ class OptionsTests(TapTestCase):
         for said in ("A", "f", "once", "tcp:5000:interface=127.0.0.1", "memory"):
             self.assertIn(said, out.getvalue())
 
+    def test_check_limits(self) -> None:
+        """
+        So are the limits of methods.
+        """
+        text = self.idl.read_text(encoding="utf-8")
+        limited = text.replace("service A", "@rate_limit(9, per=1m) service A").replace(
+            "int g()", "@max_concurrency(4) int g()"
+        )
+        self.idl.write_text(limited, encoding="utf-8")
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.assertRaises(SystemExit, self.options, "--check")
+        self.assertIn("at most 4 at once  9 in 60 s a caller", out.getvalue())
+
     def test_matching(self) -> None:
         """
         Several implementations are told apart by name, or by what they fit.

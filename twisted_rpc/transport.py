@@ -577,8 +577,11 @@ def _waits(descriptor: int) -> bool:
     """
     Whether the kernel has something to read.
     """
-    answer = ioctl(descriptor, FIONREAD, bytes(4))
-    return answer != bytes(4)
+    try:
+        return ioctl(descriptor, FIONREAD, bytes(4)) != bytes(4)
+    except OSError:
+        # It is being closed.
+        return False
 
 
 def peer_name(transport: ITransport) -> str:

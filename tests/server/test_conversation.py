@@ -7,7 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from tests.raw import Conversation
 from twisted_rpc import Code, Limits, RPCError
@@ -817,6 +819,50 @@ class LimitTests(ConversationTestCase):
         self.assertEqual(peer.frames[-1]["result"]["reason"], "age")
         age = self.talk.clock.seconds() - 1_800_000_001
         self.assertTrue(269 < age < 341, age)
+
+    def test_counted(self) -> None:
+        """
+        What ends a connection is counted, by the limit that was reached.
+        """
+        self.talk.extended(ping=10000)
+        slow = self.talk.connect()
+        slow.transport.write(b"\x00\x00\x10\x00{")
+        self.talk.advance(12)
+        big, _ = self.talk.extended()
+        big.transport.write(b"\x00\x4c\x4b\x40")
+        self.talk.advance(70)
+        for _ in range(4):
+            self.talk.connect()
+        counters = self.talk.server.counters()
+        counted = {
+            name.removeprefix("limits."): count
+            for name, count in counters.items()
+            if name.startswith("limits.")
+        }
+        self.assertEqual(
+            counted,
+            {
+                "frame": 1,
+                "max_connections_per_address": 2,
+                "max_frame": 1,
+                "ping_timeout": 1,
+            },
+        )
+
+    def test_handshake(self) -> None:
+        """
+        X3: TLS must be agreed in time.
+        """
+        peers = []
+        for _ in range(2):
+            peers.append(self.talk.connect())
+            alsoProvides(peers[-1].transport.peer, ISSLTransport)
+        one, other = self.talk.server.factory.shared.connections
+        one.handshakeCompleted()
+        self.talk.advance(11)
+        self.assertEqual(sorted(peer.lost for peer in peers), [False, True])
+        self.assertTrue(other.transport is not None and not other.transport.connected)
+        self.assertEqual(self.talk.server.counters()["limits.handshake"], 1)
 
     def test_silence(self) -> None:
         """

@@ -11,6 +11,7 @@ from typing import Any, Final
 from twisted_rpc.idl import MethodSchema
 from twisted_rpc.quantities import shown_duration, shown_size
 from twisted_rpc.server import Registry
+from twisted_rpc.server.overload.method_limits import annotation
 from twisted_rpc.server.registry import RegisteredService
 from twisted_rpc.server.verification.findings import described
 
@@ -52,13 +53,18 @@ def _service(service: RegisteredService, options: Mapping[str, Any]) -> Iterator
     width = max((len(it.wire_name) for it in methods), default=0)
     for method in methods:
         threaded = service.methods[method.wire_name].threaded
-        yield f"  {method.wire_name:<{width}}  {_method(method, options, threaded)}"
+        yield f"  {method.wire_name:<{width}}  {_method(service, method, options, threaded)}"
     if options["verbose"]:
         for text in service.unchecked:
             yield f"  not checked: {text}"
 
 
-def _method(method: MethodSchema, options: Mapping[str, Any], threaded: bool) -> str:
+def _method(
+    service: RegisteredService,
+    method: MethodSchema,
+    options: Mapping[str, Any],
+    threaded: bool,
+) -> str:
     seconds = (
         method.timeout if method.timeout is not None else options["default-timeout"]
     )
@@ -67,6 +73,12 @@ def _method(method: MethodSchema, options: Mapping[str, Any], threaded: bool) ->
         words.append("in a thread")
     if method.oneway:
         words.append("oneway")
+    most = annotation("max_concurrency", method.model, service.schema.model)
+    if most is not None:
+        words.append(f"at most {most['calls']} at once")
+    rate = annotation("rate_limit", method.model, service.schema.model)
+    if rate is not None:
+        words.append(f"{rate['calls']} in {shown_duration(rate['per'])} a caller")
     return "  ".join(words)
 
 

@@ -102,8 +102,8 @@ class MethodLimits:
 
         @return: C{None}: C{method} has none.
         """
-        rate = _annotation("rate_limit", method, service)
-        most = _annotation("max_concurrency", method, service)
+        rate = annotation("rate_limit", method, service)
+        most = annotation("max_concurrency", method, service)
         if rate is None and most is None:
             return None
         late = _never if rate is None else self._rate(rate["calls"], rate["per"])
@@ -205,8 +205,11 @@ def _never(_: Request) -> RPCError | None:
     return None
 
 
-def _annotation(name: str, method: Any, service: Any) -> Any:
+def annotation(name: str, method: Any, service: Any) -> Any:
     """
+    What the IDL says of a method, or of the service that it is called under or
+    comes from.
+
     @return: the arguments of the nearest, or C{None}.
     """
     for thing in (method, service, method.declared_in):
