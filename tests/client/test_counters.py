@@ -4,9 +4,12 @@ Tests for what a client counts.
 
 from __future__ import annotations
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.scripted import Outcome, ScriptedCase, answered, plain
+from tests.pages import ROOT
 from twisted_rpc import RetryPolicy
 from twisted_rpc.client.counters import Counters
 
@@ -22,6 +25,17 @@ class CountersTests(SynchronousTestCase):
         """
         for name in vars(Counters()):
             self.assertIn(f"@ivar {name}:", Counters.__doc__ or "")
+
+    def test_page(self) -> None:
+        """
+        The page of limits names every counter, and no other.
+        """
+        page = (ROOT / "docs/reference/limits.md").read_text()
+        part = page[page.index("\n## Clients") :]
+        rows = re.findall(r"^\|.*\| *(.*?) *\|$", part, re.MULTILINE)
+        also = part[part.index("Also counted") :].partition("\n\n")[0]
+        named = set(re.findall(r"`([a-z_]+)[`.]", " ".join((*rows, also))))
+        self.assertEqual(named, set(Counters().figures(0)))
 
     def test_figures(self) -> None:
         """
