@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks import frames, growth, idle, plot, report, start, targets
+from benchmarks import cores, frames, growth, idle, plot, report, start, targets
 from benchmarks.cases import CASES, placements
 from benchmarks.machine import facts
 from benchmarks.pair import ROOT, measure
@@ -23,7 +23,7 @@ from benchmarks.rounds import Outcome, Plan, run
 FRAMES = 9
 
 #: What can be measured, in this order.
-PARTS = ("calls", "frames", "growth", "idle", "start")
+PARTS = ("calls", "frames", "growth", "idle", "cores", "start")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -128,6 +128,9 @@ def main() -> None:
         progress("idle connections")
         found["idle"] = idle.rows()
         print(idle.markdown(found["idle"]))
+    if "cores" in wanted:
+        text, found["cores"] = cores.table(todo.rounds, progress)
+        print(text)
     if "start" in wanted:
         progress("start")
         begun = start.rows()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.peers import BARE
@@ -86,6 +87,15 @@ def _start(position: int) -> Callable[..., Any]:
     return find
 
 
+def _cores(outcome: Outcome, found: dict[str, Any]) -> float | None:
+    del outcome
+    windows = found.get("cores")
+    if not windows:
+        return None
+    one, two = ([it["calls"] / it["seconds"] for it in windows[n]] for n in (1, 2))
+    return median(mine / other for mine, other in zip(two, one, strict=True))
+
+
 TARGETS: Final[Sequence[Target]] = (
     *(
         Target(
@@ -136,6 +146,13 @@ TARGETS: Final[Sequence[Target]] = (
         _idle,
         4096,
         at_least=False,
+    ),
+    Target(
+        "two workers, two cores",
+        "1.6 times one worker's calls a second",
+        _cores,
+        1.6,
+        at_least=True,
     ),
     Target(
         "start",

@@ -40,6 +40,10 @@ class TargetsTests(SynchronousTestCase):
                 }
         found = {
             "idle": [[OURS, "10,000", "2,500", "1", "1"]],
+            "cores": {
+                1: [{"calls": 100, "seconds": 1.0}, {"calls": 50, "seconds": 1.0}],
+                2: [{"calls": 180, "seconds": 1.0}, {"calls": 85, "seconds": 1.0}],
+            },
             "start": [["twistd", 1200.0], ["import", 5.0]],
         }
         rows = {row[1]: row[2:] for row in targets.rows(outcome, found)}
@@ -50,6 +54,8 @@ class TargetsTests(SynchronousTestCase):
         self.assertEqual(rows["5 times AMP's calls a second"], ["10.0", "reached"])
         idle = "at most 4,096 bytes of server memory each"
         self.assertEqual(rows[idle], ["2,500", "reached"])
+        cores = "1.6 times one worker's calls a second"
+        self.assertEqual(rows[cores], ["1.75", "reached"])
         text = targets.markdown(targets.rows(outcome, found))
         self.assertIn("at most 1,000 ms | 1,200 | **not reached** |", text)
 

@@ -28,7 +28,7 @@ MAX_STRUCTURE = 50_000
 MAX_EXTREME_NUMBERS = 1_000
 
 # Possessive, so that nothing is remembered to go back to: 4 MiB of escapes took
-# 94 MB.  In a name of its own, because pydoctor cannot read such a pattern.
+# 94 MB.  (Patterns beside their compiling: pydoctor cannot read these.)
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
