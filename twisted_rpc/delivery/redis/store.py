@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -221,22 +222,41 @@ class RedisStore:
         """
         self.owner = f"{self.node}/{secrets.token_hex(4)}"
         self._reactor = reactor
-        self._connection = self._library.lazyConnection(
-            self.host,
-            self.port,
-            dbid=self._database,
-            charset=None,
-            password=self._password,
-            username=self._user,
-            connectTimeout=self.patience,
-            convertNumbers=False,
-        )
+        self._connection = self._connect()
         began = self._check().addCallback(
             lambda _: self._run(
                 "begin", self.lease, self.node, "1" if self.named else "0"
             )
         )
         return began.addCallbacks(lambda _: None, self._not_started)
+
+    def _connect(self) -> Any:
+        """
+        @return: asks over one connection, which is made again when it is lost.
+        """
+
+        class Prompt(self._library.RedisProtocol):  # type: ignore[name-defined, misc]  # the library is an argument
+            def connectionMade(self) -> Any:
+                # Else what is asked in a second segment waits 40 ms for the first
+                # to be acknowledged.
+                self.transport.setTcpNoDelay(True)
+                return super().connectionMade()
+
+        factory = self._library.RedisFactory(
+            self._where(),
+            self._database,
+            1,
+            isLazy=True,
+            charset=None,
+            password=self._password,
+            username=self._user,
+            convertNumbers=False,
+        )
+        factory.protocol = Prompt
+        factory.startConnecting(
+            HostnameEndpoint(self._reactor, self.host, self.port, self.patience)
+        )
+        return factory.handler
 
     def _not_started(self, failure: Failure) -> Deferred[None]:
         connection, self._connection = self._connection, None
