@@ -93,7 +93,8 @@ def _cores(outcome: Outcome, found: dict[str, Any]) -> float | None:
     if not windows:
         return None
     one, two = ([it["calls"] / it["seconds"] for it in windows[n]] for n in (1, 2))
-    return median(mine / other for mine, other in zip(two, one, strict=True))
+    ratios: list[float] = [mine / other for mine, other in zip(two, one, strict=True)]
+    return median(ratios)
 
 
 TARGETS: Final[Sequence[Target]] = (
