@@ -326,6 +326,15 @@ class ServerProcess:
         """
         self._process.send_signal(number)
 
+    def holds(self) -> dict[str, int]:
+        """
+        Timers, sessions and connections of it.
+        """
+        self.signal(signal.SIGUSR1)
+        assert self._process.stdout is not None
+        held: dict[str, int] = json.loads(self._process.stdout.readline())
+        return held
+
     def stop(self) -> None:
         """
         End it.

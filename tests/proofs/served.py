@@ -1,11 +1,13 @@
 """
 A server in a process of its own: C{python -m tests.proofs.served OPTIONS},
-a JSON object with C{limits}, C{store}, C{server} and C{port}.
+a JSON object with C{limits}, C{store}, C{server} and C{port}.  On SIGUSR1 it
+prints what it holds.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -42,6 +44,18 @@ def main(text: str) -> None:
             lambda failure: print(f"{failure.value}", flush=True),
         )
 
+    def told(*_: Any) -> None:
+        reactor.callFromThread(tell)
+
+    def tell() -> None:
+        held = {
+            "timers": len(reactor.getDelayedCalls()),
+            "sessions": len(server.store.sessions),
+            "connections": len(server.factory.shared.connections),
+        }
+        print(json.dumps(held), flush=True)
+
+    signal.signal(signal.SIGUSR1, told)
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
     reactor.run()

@@ -1,0 +1,379 @@
+"""
+A server under more than it can do, and one that is restarted: rows 15, 17, 18,
+22 and 27.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count as counting
+from itertools import cycle
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+
+from tests.proofs.probing import (
+    IDL,
+    ServerProcess,
+    Serving,
+    meet,
+    milliseconds,
+    on_reactor,
+    quantile,
+    sleep,
+)
+from tests.proofs.proof import Figure, Progress, Proof
+from tests.servers import free_port
+from twisted_rpc import Client
+from twisted_rpc.client.retry import NO_RETRY
+from twisted_rpc.errors import RPCError
+from twisted_rpc.wire.limits import MIB, Limits
+
+#: A method that takes so many milliseconds, so many of which run at a time.
+WORK = 10
+SLOTS = 4
+
+
+class Load:
+    """
+    Calls at a rate, whatever becomes of them.
+
+    @ivar ended: of each call when it was made, what it took and how it ended.
+    """
+
+    def __init__(self, reactor: Any, call: Callable[[], Deferred[Any]]) -> None:
+        self.ended: list[tuple[float, float, str]] = []
+        self._reactor = reactor
+        self._call = call
+        self._waiting = 0
+        self._owed = 0.0
+        self._loop = LoopingCall.withCount(self._tick)
+        self._loop.clock = reactor
+        self._rate = 0.0
+
+    def start(self, rate: float) -> None:
+        """
+        So many calls a second.
+        """
+        self._rate = rate
+        self._loop.start(0.01).addErrback(lambda failure: failure.raiseException())
+
+    def _tick(self, count: int) -> None:
+        self._owed += self._rate * 0.01 * count
+        while self._owed >= 1:
+            self._owed -= 1
+            began = time.monotonic()
+            self._waiting += 1
+            self._call().addCallbacks(
+                self._end, self._fail, callbackArgs=(began,), errbackArgs=(began,)
+            )
+
+    def _end(self, _: Any, began: float) -> None:
+        self._waiting -= 1
+        self.ended.append((began, time.monotonic() - began, "OK"))
+
+    def _fail(self, failure: Any, began: float) -> None:
+        self._waiting -= 1
+        code = failure.value.code.value if failure.check(RPCError) else repr(failure)
+        self.ended.append((began, time.monotonic() - began, code))
+
+    async def stop(self) -> None:
+        """
+        No more, and wait for the last.
+        """
+        self._loop.stop()
+        while self._waiting:
+            await sleep(self._reactor, 0.01)
+
+    def took(self, code: str = "OK") -> list[float]:
+        """What those that ended so took."""
+        return [took for _, took, how in self.ended if how == code] or [0.0]
+
+
+def _in_turn(probes: list[Any]) -> Callable[[], Deferred[Any]]:
+    turn = cycle(probes)
+
+    def call() -> Deferred[Any]:
+        called: Deferred[Any] = next(turn).wait(WORK)
+        return called
+
+    return call
+
+
+def _busy_server() -> ServerProcess:
+    return ServerProcess(
+        limits={"max_concurrency": SLOTS, "max_connections_per_address": 500}
+    )
+
+
+async def _peak(reactor: Any, port: int) -> tuple[float, float]:
+    """
+    @return: calls a second at the most, and what one takes alone.
+    """
+    client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor, retry=NO_RETRY)
+    probe = client.proxy(IDL.IProbe)
+    await probe.wait(WORK)
+    alone = []
+    for _ in range(50):
+        began = time.monotonic()
+        await probe.wait(WORK)
+        alone.append(time.monotonic() - began)
+    until = time.monotonic() + 2
+
+    async def keep() -> int:
+        done = 0
+        while time.monotonic() < until:
+            await probe.wait(WORK)
+            done += 1
+        return done
+
+    done: Any = await gatherResults([ensureDeferred(keep()) for _ in range(SLOTS * 2)])
+    await client.close()
+    return sum(done) / 2, quantile(alone, 0.99)
+
+
+async def overload(reactor: Any, progress: Progress, seconds: float = 6.0) -> Figure:
+    """
+    Row 18: twice as many calls as the server can do.
+    """
+    server = _busy_server()
+    try:
+        peak, alone = await _peak(reactor, server.port)
+        progress(f"peak {peak:.0f}/s", always=True)
+        clients = [
+            Client(f"tcp:127.0.0.1:{server.port}", reactor=reactor, retry=NO_RETRY)
+            for _ in range(20)
+        ]
+        probes = [client.proxy(IDL.IProbe, timeout=1.0) for client in clients]
+        load = Load(reactor, _in_turn(probes))
+        load.start(2 * peak)
+        await sleep(reactor, seconds)
+        await load.stop()
+        for client in clients:
+            await client.close()
+        start = min(began for began, _, _ in load.ended) + 1
+        good = [e for e in load.ended if e[2] == "OK" and e[0] >= start]
+        goodput = len(good) / (seconds - 1)
+        accepted = quantile([took for _, took, _ in good] or [9.0], 0.99)
+        refused = quantile(load.took("RESOURCE_EXHAUSTED"), 0.99)
+        return Figure(
+            row=18,
+            measured=f"at twice the capacity of {peak:.0f}/s: {goodput / peak:.0%} of"
+            f" peak goodput, accepted p99 {milliseconds(accepted)} (unloaded"
+            f" {milliseconds(alone)}), refusals p99 {milliseconds(refused)}",
+            met=goodput >= 0.9 * peak
+            and accepted <= 3 * alone + 0.05
+            and refused <= 0.005,
+        )
+    finally:
+        server.stop()
+
+
+async def storm(reactor: Any, progress: Progress) -> Figure:
+    """
+    Row 17: a stall of three seconds, under load.
+    """
+    parts = []
+    met = True
+    for share in (0.8, 0.95):
+        server = _busy_server()
+        try:
+            peak, _ = await _peak(reactor, server.port)
+            clients = [
+                Client(f"tcp:127.0.0.1:{server.port}", reactor=reactor)
+                for _ in range(100)
+            ]
+            probes = [client.proxy(IDL.IProbe, timeout=1.0) for client in clients]
+            load = Load(reactor, _in_turn(probes))
+            load.start(share * peak)
+            await sleep(reactor, 2.0)
+            server.signal(signal.SIGSTOP)
+            await sleep(reactor, 3.0)
+            server.signal(signal.SIGCONT)
+            resumed = time.monotonic()
+            await sleep(reactor, 7.0)
+            await load.stop()
+            for client in clients:
+                await client.close()
+            window = [e for e in load.ended if resumed + 2 <= e[0] < resumed + 6]
+            good = sum(how == "OK" for _, _, how in window)
+            goodput = good / max(1, len(window))
+            met = met and goodput >= 0.97
+            parts.append(f"{share:.0%} load: {goodput:.1%}")
+            progress(parts[-1], always=True)
+        finally:
+            server.stop()
+    return Figure(
+        row=17,
+        measured="goodput from 2 s after a stall of 3 s, 100 clients, at "
+        + ", at ".join(parts),
+        met=met,
+    )
+
+
+async def deadlines(reactor: Any, progress: Progress, calls: int = 2000) -> Figure:
+    """
+    Row 15: deadlines hold, and shrink over three servers in a chain.
+    """
+    last = await Serving(reactor).start()
+    middle = await Serving(reactor, last.client().proxy(IDL.IProbe)).start()
+    first = await Serving(reactor, middle.client().proxy(IDL.IProbe)).start()
+    probe = first.client(retry=NO_RETRY).proxy(IDL.IProbe, timeout=2.0)
+    left = await probe.left(3)
+    shrinks = len(left) == 3 and 2000 >= left[0] >= left[1] >= left[2] > 0
+    late = 0.0
+    hasty = first.client(retry=NO_RETRY).proxy(IDL.IProbe, timeout=0.1)
+
+    async def one() -> None:
+        nonlocal late
+        began = reactor.seconds()
+        try:
+            await hasty.wait(10_000)
+        except RPCError:
+            late = max(late, reactor.seconds() - began - 0.1)
+
+    for start in range(0, calls, 200):
+        await gatherResults([ensureDeferred(one()) for _ in range(200)])
+        progress(f"{start} calls")
+    started_late = sum(each.probe.started_late for each in (first, middle, last))
+    for each in (first, middle, last):
+        await each.stop()
+    return Figure(
+        row=15,
+        measured=f"{calls:,} calls ended at most {milliseconds(late)} after their"
+        f" deadline, {started_late} runs started late; of 2,000 ms three servers in a"
+        f" chain saw {', '.join(map(str, left))} ms left",
+        met=late <= 0.05 and not started_late and shrinks,
+    )
+
+
+async def frames(reactor: Any, _: Progress) -> Figure:
+    """
+    Row 22: a frame too big is refused by its first four bytes; a big one that is
+    allowed takes little.
+    """
+    server = ServerProcess(limits={"max_frame": 17 * MIB})
+    try:
+        before = server.memory()
+        peers = []
+        for _number in range(50):
+            peer = await meet(reactor, server.port)
+            peer.transport.write((18 * MIB).to_bytes(4, "big") + b"x" * 60_000)
+            peers.append(peer)
+        await gatherResults([peer.ended for peer in peers])
+        refused = sum(b"exceeds the limit" in b"".join(p.strays) for p in peers)
+        held = (server.memory() - before) / 50 / 1024
+        client = Client(
+            f"tcp:127.0.0.1:{server.port}",
+            reactor=reactor,
+            limits=Limits(max_frame=17 * MIB),
+        )
+        probe = client.proxy(IDL.IProbe)
+        text = "x" * (16 * MIB - 1000)
+        await probe.echo("warm")
+        costs = []
+        for size in (4 * MIB, 16 * MIB - 1000):
+            used = server.cpu()
+            for _number in range(5):
+                await probe.echo(text[:size])
+            costs.append((server.cpu() - used) / 5)
+        await client.close()
+        linear = costs[1] <= costs[0] * 8 + 0.02
+        return Figure(
+            row=22,
+            measured=f"{refused} of 50 frames too big refused on their 4 bytes,"
+            f" {max(0.0, held):.0f} KiB held each; a call of 16 MiB and its answer of"
+            f" 16 MiB take {milliseconds(costs[1])} of CPU, of 4 MiB"
+            f" {milliseconds(costs[0])}",
+            met=refused == 50 and held <= 64 and costs[1] <= 0.2 and linear,
+        )
+    finally:
+        server.stop()
+
+
+async def rolling(
+    reactor: Any, progress: Progress, restarts: int = 20, rate: float = 500.0
+) -> Figure:
+    """
+    Row 27: two replicas, restarted in turn.
+    """
+    ports = [free_port(), free_port()]
+    servers: Any = [ServerProcess(port=port) for port in ports]
+    try:
+        client = Client([f"tcp:127.0.0.1:{port}" for port in ports], reactor=reactor)
+        probe = client.proxy(IDL.IProbe)
+        await probe.echo("there?")
+        turn = counting()
+
+        def call() -> Deferred[Any]:
+            number = next(turn)
+            called: Deferred[Any] = (
+                probe.echo("x") if number % 2 else probe.count(number % 1000)
+            )
+            return called
+
+        load = Load(reactor, call)
+        load.start(rate)
+        for number in range(restarts):
+            which = number % 2
+            await deferToThread(servers[which].stop)
+            servers[which] = await deferToThread(ServerProcess, port=ports[which])
+            await sleep(reactor, 0.5)
+            bad = sum(how != "OK" for _, _, how in load.ended)
+            progress(f"{number + 1} restarts, {len(load.ended):,} calls, {bad} failed")
+        await load.stop()
+        await client.close()
+        failed = [how for _, _, how in load.ended if how != "OK"]
+        slow = quantile(load.took(), 0.999)
+        return Figure(
+            row=27,
+            measured=f"{restarts} rolling restarts of two replicas at {rate:g} calls/s:"
+            f" {len(failed)} of {len(load.ended):,} failed"
+            f"{f' ({sorted(set(failed))})' if failed else ''},"
+            f" p99.9 {milliseconds(slow)}",
+            met=not failed and slow <= 1.0,
+        )
+    finally:
+        for server in servers:
+            server.stop()
+
+
+#: By the names of the command's arguments.
+MEASURES: dict[str, Callable[[Any, Progress], Awaitable[Figure]]] = {
+    "deadlines": deadlines,
+    "frames": frames,
+    "overload": overload,
+    "rolling": rolling,
+    "storm": storm,
+}
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "only", nargs="*", choices=[*MEASURES, []], help="some of them (all)"
+    )
+
+
+def _run(options: Any, progress: Progress) -> list[Figure]:
+    async def main(reactor: Any) -> list[Figure]:
+        figures = []
+        for name in options.only or MEASURES:
+            figures.append(await MEASURES[name](reactor, progress))
+            progress(figures[-1].measured, always=True)
+        return figures
+
+    return on_reactor(main)
+
+
+PROOF = Proof(
+    name="load",
+    what="overload, stalls, rolling restarts, deadlines and big frames",
+    rows=(15, 17, 18, 22, 27),
+    run=_run,
+    options=_options,
+)
