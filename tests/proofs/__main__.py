@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from zope.interface import implementer
 
+from tests.proofs import report
 from tests.proofs.proof import Figure, Progress, Proof
 
 #: Where they are: each module here that has a C{PROOF}.
@@ -46,13 +49,22 @@ def main(arguments: list[str] | None = None) -> int:
     @return: the exit status: 0, everything holds.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.proofs", description=__doc__)
+    parser.add_argument(
+        "--json", action="store_true", help="print the figures as JSON, one a line"
+    )
     commands = parser.add_subparsers(dest="name", required=True, metavar="PROOF")
     known = proofs()
     for proof in known.values():
         rows = ", ".join(map(str, proof.rows))
         text = f"{proof.what} (rows {rows})"
         proof.options(commands.add_parser(proof.name, help=text, description=text))
+    text = "run proofs, and write benchmarks/RELIABILITY.md"
+    commands.add_parser("report", help=text, description=text).add_argument(
+        "proofs", nargs="*", help="NAME or 'NAME:ARGUMENTS' (all)"
+    )
     options = parser.parse_args(arguments)
+    if options.name == "report":
+        return report.run(known, options.proofs)
     globalLogBeginner.beginLoggingTo([_Silence()], redirectStandardIO=False)
     proof = known[options.name]
     try:
@@ -60,7 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     except AssertionError as wrong:
         print(f"\n{proof.name}: {wrong}")
         return 1
-    show(figures)
+    if options.json:
+        for figure in figures:
+            print(json.dumps(asdict(figure), ensure_ascii=False))
+    else:
+        show(figures)
     return 0 if all(figure.met for figure in figures) else 1
 
 
