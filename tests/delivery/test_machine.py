@@ -62,6 +62,7 @@ class Deduplicating(RuleBasedStateMachine):
         self.gone: set[str] = set()
         self.detached: set[str] = set()
         self.begin = "later"
+        self.has_record = False
         self.open_store()
 
     def open_store(self) -> None:
@@ -138,6 +139,8 @@ class Deduplicating(RuleBasedStateMachine):
         try:
             answer = self.respond(request)
         except RPCError as error:
+            if error.code is Code.UNAVAILABLE:
+                assert begin == "refuse", "D15: a refusal was stored"
             self.hear(call, params, error)
         else:
             if isinstance(answer, Deferred):
@@ -159,6 +162,8 @@ class Deduplicating(RuleBasedStateMachine):
         if answer.code in {Code.ABORTED, Code.CANCELLED}:
             assert self.params[call] == params
             assert self.results[call] is answer.code
+        elif answer.code is Code.STALE_REQUEST:
+            assert not self.has_record, "I17: it has a record"
         elif answer.code is Code.RESULT_NOT_CACHED:
             assert call in self.results, "told that it ran"
         elif answer.code is Code.ID_REUSED:
@@ -196,7 +201,9 @@ class Deduplicating(RuleBasedStateMachine):
         floor = self.store.ledger(who).floor
         has_record = name in self.store.ledger(who).records
         before = dict(self.runs)
+        self.has_record = has_record
         self.ask(self.plain[who].request(name, params, timestamp=timestamp), begin)
+        self.has_record = False
         if timestamp <= floor and not has_record:
             assert self.runs == before, "I7: it ran below the floor"
 

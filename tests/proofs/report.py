@@ -61,6 +61,20 @@ TARGETS: Final[dict[int, tuple[str, str]]] = {
 }  # fmt: skip
 
 
+_HEAD: Final = """\
+# Reliability
+
+What twisted_rpc promises about delivery and about what a server withstands, and what was measured. Each figure comes from a
+command that you can run. `python -m tests.proofs report` runs all of them and writes this page, `python -m tests.proofs report
+NAME...` some; small parts of most run with the tests.
+
+Measured on {cores} cores, {python}, {system}, over loopback. *Load* is that of the machine when the proof began: where it is above
+the number of cores, others were at work on them, and figures in milliseconds are that much worse.
+
+| # | property | target | measured | met | how | load |
+|---|---|---|---|---|---|---|"""
+
+
 def kept() -> dict[int, dict[str, Any]]:
     """
     @return: the figures that were measured last, by row.
@@ -124,28 +138,9 @@ def page(rows: dict[int, dict[str, Any]]) -> str:
     """
     @return: the scorecard.
     """
+    python = f"{platform.python_implementation()} {platform.python_version()}"
     lines = [
-        "# Reliability",
-        "",
-        (
-            "What twisted_rpc promises about delivery and about what a server withstands, and what was measured."
-            " Each figure comes from a command"
-        ),
-        (
-            "that you can run; `python -m tests.proofs report` runs all of them and writes this page, and"
-            " `python -m tests.proofs report NAME...` some."
-        ),
-        "Small parts of most run with the tests.",
-        "",
-        (
-            f"Measured on {os.cpu_count()} cores, {platform.python_implementation()}"
-            f" {platform.python_version()}, {platform.system()}, over loopback. *Load* is that of the"
-            " machine when the proof began: above the"
-        ),
-        "number of cores, others were at work on it, and figures in milliseconds are that much worse.",
-        "",
-        "| # | property | target | measured | met | how | load |",
-        "|---|---|---|---|---|---|---|",
+        _HEAD.format(cores=os.cpu_count(), python=python, system=platform.system())
     ]
     for row, (name, target) in TARGETS.items():
         figure = rows.get(row)

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.proofs import cuts, hostile, promises
+from tests.proofs import cuts, hostile, promises, report
 from tests.proofs.__main__ import main, proofs
 from tests.proofs.proof import Progress
 
@@ -100,6 +100,33 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(SystemExit, main, []).code, 2)
         self.assertIn("a connection cut at every byte", out.getvalue())
         self.assertIn("required: PROOF", err.getvalue())
+
+    def test_scorecard(self) -> None:
+        """
+        The page has every row: what was measured, with its command, and what was
+        not.
+        """
+        figure = {
+            "measured": "0 runs",
+            "met": False,
+            "command": "python -m tests.proofs promises",
+            "day": "2026-01-01",
+            "load": 0.5,
+        }
+        lines = report.page({3: figure}).splitlines()
+        rows = [line for line in lines if line[:3].strip("| ").isdecimal()]
+        self.assertEqual(len(rows), 30)
+        (measured,) = [row for row in rows if "not measured yet" not in row]
+        self.assertIn("| 0 runs | **no** | `python -m tests.proofs promises`", measured)
+
+    def test_kept_figures(self) -> None:
+        """
+        The page that is kept is the one that the kept figures make.
+        """
+        self.assertEqual(report.PAGE.read_text().count("\n| "), 31)
+        for row, figure in report.kept().items():
+            self.assertIn(row, report.TARGETS)
+            self.assertIn(figure["measured"], report.PAGE.read_text())
 
     def test_progress(self) -> None:
         """
