@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_call -*-
+# -*- test-case-name: tests.server.test_current -*-
 """
 A call: what is asked, what answers it, and what stands between.
 

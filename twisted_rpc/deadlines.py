@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_deadlines -*-
+# -*- test-case-name: tests.server.test_running -*-
 """
 Many deadlines, one timer.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_access -*-
+# -*- test-case-name: tests.server.test_running -*-
 """
 A line in the log for each call, or for some of them.
 """

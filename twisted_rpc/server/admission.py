@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_admission -*-
+# -*- test-case-name: tests.server.test_overload -*-
 """
 Whether a call may start now.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_control -*-
+# -*- test-case-name: tests.server.test_conversation -*-
 """
 Control calls: what C{$rpc} answers on an extended connection.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_coroutines -*-
+# -*- test-case-name: tests.server.test_running -*-
 """
 Running an C{async def}, on whichever reactor.
 """

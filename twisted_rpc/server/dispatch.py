@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_dispatch -*-
+# -*- test-case-name: tests.server.test_running -*-
 """
 The innermost responder of a server: arguments in, implementation, answer out.
 """

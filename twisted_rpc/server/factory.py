@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_factory -*-
+# -*- test-case-name: tests.server.test_service -*-
 """
 The connections of a server.
 """

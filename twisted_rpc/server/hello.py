@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_hello -*-
+# -*- test-case-name: tests.server.test_conversation -*-
 """
 How a connection begins: who it is, and what both sides can do.
 """

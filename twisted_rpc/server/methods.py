@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_methods -*-
+# -*- test-case-name: tests.server.test_conversation -*-
 """
 The methods of a server, each with what a call of it goes through.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_protocol -*-
+# -*- test-case-name: tests.server.test_conversation -*-
 """
 One connection of a server: bytes and Deferreds meet here.
 """

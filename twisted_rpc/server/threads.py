@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_threads -*-
+# -*- test-case-name: tests.server.test_running -*-
 """
 Implementations that block, in a bounded pool.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.test_protocol -*-
+# -*- test-case-name: tests.server.test_conversation -*-
 """
 A call whose answer has not come yet.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_check -*-
+# -*- test-case-name: tests.test_tap -*-
 """
 What C{twistd rpc --check} prints: all that would be served, and how.
 """

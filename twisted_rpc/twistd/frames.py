@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_frames -*-
+# -*- test-case-name: tests.test_tap -*-
 """
 Frames in the log, for C{--log-level wire=debug}: cut, and with secrets hidden.
 """

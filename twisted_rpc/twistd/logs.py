@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_logs -*-
+# -*- test-case-name: tests.test_tap -*-
 """
 What C{twistd rpc} logs, how much of it, and how it is written.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.overload.test_callers -*-
+# -*- test-case-name: tests.server.test_overload -*-
 """
 What each caller who is known has in progress, over all of its connections.
 """

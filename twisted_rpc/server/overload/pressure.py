@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.server.overload.test_pressure -*-
+# -*- test-case-name: tests.server.overload.test_slots -*-
 """
 Whether any limit of a server is reached.
 """
