@@ -186,8 +186,8 @@ class Server(Service):
     def counters(self) -> dict[str, int]:
         """
         @return: what was done since the server was made, by name: C{connections},
-            C{connections_refused}, C{requests}, C{errors}, and C{errors.CODE} for
-            each code that occurred.
+            C{connections_refused}, C{requests}, C{errors}, C{errors.CODE} for each
+            code that occurred, and C{limits.NAME} for each limit that was reached.
         """
         shared = self.factory.shared
         return shared.counters.figures(
