@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = proofs()
     for proof in known.values():
         rows = ", ".join(map(str, proof.rows))
-        text = f"{proof.what} (rows {rows})"
+        text = f"{proof.what} (rows {rows})" if rows else proof.what
         proof.options(commands.add_parser(proof.name, help=text, description=text))
     text = "run proofs, and write benchmarks/RELIABILITY.md"
     commands.add_parser("report", help=text, description=text).add_argument(

@@ -72,7 +72,7 @@ class Attempt:
 
 
 async def cut_everywhere(
-    reactor: Any, progress: Progress | None = None, every: int = 1, together: int = 50
+    reactor: Any, progress: Progress | None = None, every: int = 1, together: int = 16
 ) -> Figure:
     """
     Row 14.

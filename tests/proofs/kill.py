@@ -306,7 +306,10 @@ def _run(options: Any, progress: Progress) -> list[Figure]:
                     well = well and good
             finally:
                 server.remove()
-        return [Figure(row=2, measured="; ".join(seen), met=well)]
+        if not well:
+            raise AssertionError("; ".join(seen))
+        whole = options.cycles >= 500 and "sqlite" in wanted
+        return [Figure(row=2, measured="; ".join(seen), met=whole)]
 
     return on_reactor(main)
 

@@ -15,7 +15,7 @@ from twisted_rpc.delivery.sql.transitions import Transitions
 from twisted_rpc.testing.simulation import Simulation, Violation, for_each_seed
 
 #: Seeds that each run of the tests simulates.
-SEEDS = 10
+SEEDS = 6
 
 #: Seeds within which a mutant is found.
 ENOUGH = 60

@@ -18,7 +18,7 @@ from twisted_rpc.delivery.table import Verdict, judge_session
 from twisted_rpc.testing.simulation import Violation, for_each_seed
 
 #: Seeds that each run of the tests simulates.
-SEEDS = 40
+SEEDS = 30
 
 #: Seeds within which a mutant is found.
 ENOUGH = 60
