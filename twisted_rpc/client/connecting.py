@@ -136,7 +136,7 @@ class Connector:
             self._link.plain_server(protocol)
             return
         try:
-            hello = self._pool.hello(protocol, self._link.session)
+            hello = self._pool.greeting.hello(protocol, self._link.session)
         except RPCError as error:
             self._protocol = None
             protocol.abort()

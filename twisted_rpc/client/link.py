@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.client.calls import Call, declared
@@ -43,8 +42,6 @@ class Link:
     @ivar retired: no new calls; the link ends with its last pending one.
     @ivar max_frame: the largest frame the server takes.
     """
-
-    _log = Logger(namespace="twisted_rpc.client")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

@@ -12,27 +12,22 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.logger import Logger
 
-from twisted_rpc._version import __version__
 from twisted_rpc.call import Request, calling, without_call
 from twisted_rpc.client.agreement import Agreement
 from twisted_rpc.client.calls import EXACT, Call, Outgoing, Target
 from twisted_rpc.client.connecting import State
 from twisted_rpc.client.counters import Counters
+from twisted_rpc.client.greeting import Greeting
 from twisted_rpc.client.link import Link
 from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.client.questions import Question
 from twisted_rpc.client.retry import RetryBudget
-from twisted_rpc.client.secrecy import may_carry_secrets
 from twisted_rpc.client.waiting import WaitingCalls
 from twisted_rpc.deadlines import TICK, Deadlines
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.wire.client import Wire
 from twisted_rpc.wire.limits import Limits
-from twisted_rpc.wire.messages import Auth, Hello, HelloLimits
-
-SOFTWARE = f"twisted_rpc/{__version__}"
 
 #: Sessions that end with their last call, while new calls use another.
 MAX_RETIRED = 8
@@ -60,8 +55,6 @@ class Pool:
     @ivar ping: seconds between two signs of life, as the client wishes; 0: none.
     @ivar counters: what it does, in figures.
     """
-
-    _log = Logger(namespace="twisted_rpc.client")
 
     def __init__(
         self,
@@ -93,6 +86,9 @@ class Pool:
         self.chance = chance
         self.counters = counters
         self.agreement = Agreement(self)
+        self.greeting = Greeting(
+            self.agreement, limits, ping=ping, auth=auth, auth_in_clear=auth_in_clear
+        )
         self.deadlines = Deadlines(clock)
         self.queue = WaitingCalls(self.deadlines, max_waiting, max_waiting_bytes)
         self.questions: set[Question] = set()
@@ -101,8 +97,6 @@ class Pool:
         self.pid = _forks[0]
         self.closing = False
         self._max_connections = max_connections
-        self._auth = dict(auth) if auth is not None else None
-        self._auth_in_clear = auth_in_clear
         self.ping = ping
         self._link: Link | None = None
         self._timer: Any = None
@@ -343,33 +337,6 @@ class Pool:
         Whether somebody waits for C{link} to connect.
         """
         return bool(self.queue or self.questions) and link in self.links
-
-    def hello(self, protocol: ClientProtocol, session: str | None) -> Hello:
-        """
-        What a connection says first.
-
-        @raise RPCError: FAILED_PRECONDITION, the credentials must not be sent
-            over this connection (W18).
-        """
-        auth = None
-        if self._auth is not None:
-            if not (self._auth_in_clear or may_carry_secrets(protocol.transport)):
-                raise RPCError(
-                    Code.FAILED_PRECONDITION,
-                    "credentials are not sent in clear text beyond this machine:"
-                    " use a tls: endpoint, or pass auth_in_clear=True",
-                    executed="no",
-                )
-            auth = Auth(self._auth["scheme"], self._auth["token"])
-        return Hello(
-            versions=[1],
-            session=session,
-            limits=HelloLimits(self.limits.max_frame),
-            ping=round(self.ping * 1000),
-            schema=self.agreement.digests,
-            auth=auth,
-            software=SOFTWARE,
-        )
 
     def ready(self, link: Link) -> None:
         """
