@@ -94,6 +94,7 @@ class FrameProtocol(Int32StringReceiver):
         "_turn",
         "arrived",
         "closing",
+        "frames_received",
         "heard",
         "limits",
     )
