@@ -5,6 +5,7 @@ Tests for L{twisted_rpc.transport}.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -605,6 +606,10 @@ class FakeTCP(Connection):
         self.direct.append(taken)
         return len(taken)
 
+    def sendmsg(self, parts: Iterable[bytes]) -> int:
+        """Take some bytes of several pieces."""
+        return self.send(b"".join(parts))
+
     def write(self, data: bytes) -> None:
         self.lazy.append(data)
 
@@ -675,6 +680,38 @@ class DirectTests(TransportCase):
             transport = FakeTCP(takes=takes)
             self.answer(transport)
             self.assertEqual(transport.lazy, [framed(b"reply")])
+
+    def test_large(self) -> None:
+        """
+        A large frame is handed to the kernel in its parts; what it does not take,
+        wherever it stops, goes the transport's way.
+        """
+        parts = (b"head", b"x" * 2 * SLICE, b"tail")
+        size = sum(map(len, parts))
+        whole = framed(b"".join(parts))
+        for takes in (0, 3, 4, 8, 9, SLICE, len(whole) - 4, len(whole) - 1, len(whole)):
+            transport = FakeTCP(takes=takes)
+            protocol = Frames(self.clock)
+            protocol.makeConnection(transport)
+            protocol.send_parts(size, parts)
+            direct, lazy = b"".join(transport.direct), b"".join(transport.lazy)
+            self.assertEqual(direct, whole[:takes])
+            self.assertEqual(direct + lazy, whole)
+
+    def test_large_refused(self) -> None:
+        """
+        A kernel that fails leaves all of it to the transport, and so do bytes that
+        wait already.
+        """
+        parts = (b"x" * 2 * SLICE,)
+        for broken, waiting in ((True, b""), (False, b"x")):
+            transport = FakeTCP(takes=BrokenPipeError() if broken else 1 << 20)
+            transport.dataBuffer = waiting
+            protocol = Frames(self.clock)
+            protocol.makeConnection(transport)
+            protocol.send_parts(len(parts[0]), parts)
+            self.assertEqual(transport.direct, [])
+            self.assertEqual(b"".join(transport.lazy), framed(*parts))
 
     def test_queued(self) -> None:
         """
