@@ -5,11 +5,15 @@ Tests for L{twisted_rpc.delivery.sql.postgres}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from tests.servers import postgres
+from tests.servers import free_port, postgres
+from twisted_rpc.delivery.claims import Claim, Key, StoreError
 from twisted_rpc.delivery.sql.postgres import PostgresStore
 from twisted_rpc.testing import DedupStoreTests
 
@@ -57,3 +61,135 @@ class PostgresStoreTests(DedupStoreTests, TestCase):
         """The database is killed."""
         self.server.kill()
         return self.server.start
+
+
+class PostgresTests(TestCase):
+    """
+    What is PostgreSQL's own.
+    """
+
+    def setUp(self) -> None:
+        self.server = postgres()
+        self.url = self.server.schema()
+
+    async def opened(self, **options: Any) -> PostgresStore:
+        """A store that has started."""
+        store = PostgresStore(self.url, connections=2, **options)
+        await store.start(reactor)
+        self.addCleanup(store.stop)
+        return store
+
+    def claim(self, session: str, seq: int) -> Claim:
+        """A call in a transaction."""
+        return Claim(Key(session, seq), "ada", "transactional", "Bank.pay", b"[1]")
+
+    async def test_named(self) -> None:
+        """
+        A server of a name that was given settles at once what its earlier life
+        left, and that of no other.
+        """
+        lives = [await self.opened(node=name) for name in ("a", "b")]
+        session = (await lives[0].attach("ada", None)).session
+        keys = [Key(session, 1), Key(session, 2)]
+        for life, key in zip(lives, keys, strict=True):
+            await life.claim(Claim(key, "ada", "once", "Bank.pay", b"[1]"))
+        again = await self.opened(node="a")
+        states = [(await again.find(key)) for key in keys]
+        self.assertEqual(
+            [row.state.value for row in states if row], ["IN_DOUBT", "IN_PROGRESS"]
+        )
+
+    async def test_not_there(self) -> None:
+        """
+        A database that cannot be reached is named, without its password.
+        """
+        url = f"postgresql://ann:secret@127.0.0.1:{free_port()}/calls"
+        store = PostgresStore(url, connections=1, patience=0.1)
+        started: Deferred[Any] = store.start(reactor)
+        error = await self.assertFailure(started, StoreError)
+        self.assertIn("the store cannot be used: 127.0.0.1/calls: ", str(error))
+        self.assertNotIn("secret", str(error))
+        await self.assertFailure(store.totals(), StoreError)
+
+    async def test_later_version(self) -> None:
+        """
+        Tables of a later version of this program are not touched.
+        """
+        store = await self.opened()
+        await store._ask(
+            lambda tx: tx.execute(
+                "UPDATE rpc_facts SET value = 2 WHERE name = 'version'"
+            )
+        )
+        other = PostgresStore(self.url, connections=1, patience=0.1)
+        started: Deferred[Any] = other.start(reactor)
+        error = await self.assertFailure(started, StoreError)
+        self.assertIn("they are version 2, not 1", str(error))
+
+    async def test_deadlock(self) -> None:
+        """
+        Two methods that wait for each other's rows both have their effect, each
+        once: the one that the database gives up is run again.
+        """
+        store = await self.opened()
+        session = (await store.attach("ada", None)).session
+
+        def create(transaction: Any) -> bytes:
+            transaction.execute("CREATE TABLE n (id INT PRIMARY KEY, v INT)")
+            transaction.execute("INSERT INTO n VALUES (1, 0), (2, 0)")
+            return b"1"
+
+        await store.transact(self.claim(session, 1), create)
+        meeting = Barrier(2, timeout=5)
+        runs: list[int] = []
+
+        def move(first: int) -> Any:
+            def run(transaction: Any) -> bytes:
+                runs.append(first)
+                transaction.execute("UPDATE n SET v = v + 1 WHERE id = %s", (first,))
+                if len(runs) <= 2:
+                    meeting.wait()
+                transaction.execute(
+                    "UPDATE n SET v = v + 1 WHERE id = %s", (3 - first,)
+                )
+                return b"%d" % first
+
+            return run
+
+        asked = [store.transact(self.claim(session, 1 + n), move(n)) for n in (1, 2)]
+        found = await gatherResults(asked)
+        self.assertEqual([each.outcome for each in found], [b"1", b"2"])
+        self.assertEqual(len(runs), 3)
+        rows = await store._ask(lambda tx: tx.execute("SELECT v FROM n").fetchall())
+        self.assertEqual(rows, [(2,), (2,)])
+
+    async def test_broken_transaction(self) -> None:
+        """
+        A method that goes on after a statement has failed, or that ends its
+        transaction by some trick, is not taken for done.
+        """
+        store = await self.opened(patience=0.1)
+        session = (await store.attach("ada", None)).session
+
+        def careless(transaction: Any) -> bytes:
+            try:
+                transaction.execute("SELECT * FROM nothing")
+            except Exception:  # noqa: BLE001 - what it should not do
+                return b"1"
+            return b"2"
+
+        def tricky(transaction: Any) -> bytes:
+            from psycopg import sql  # noqa: PLC0415 - not where there is none
+
+            transaction.execute("DO $$ BEGIN PERFORM 1; END $$")
+            transaction.execute(sql.SQL("ROLLBACK"))
+            return b"1"
+
+        for seq, run, text in (
+            (1, careless, "went on regardless"),
+            (2, tricky, "was ended"),
+        ):
+            claim = self.claim(session, seq)
+            error = await self.assertFailure(store.transact(claim, run), StoreError)
+            self.assertIn(text, str(error))
+            self.assertIsNone(await store.find(claim.key))

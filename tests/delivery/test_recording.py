@@ -792,6 +792,18 @@ class SessionTests(RecordingTestCase):
         again, resumed = self.successResultOf(self.recording.attach("ada", session.id))
         self.assertEqual((again.floor, resumed), (1, True))
 
+    def test_bounded_here(self) -> None:
+        """
+        What is kept here of sessions without a connection is bounded, however
+        many there are in the store.
+        """
+        self.recording.local.max_sessions = 3
+        for _ in range(10):
+            session, _ = self.successResultOf(self.recording.attach("ada", None))
+            self.recording.detach(session, 0.0)
+        self.assertLessEqual(len(self.recording.local.sessions), 4)
+        self.assertEqual(len(self.store.memory.sessions), 11)
+
     def test_expires_one_at_a_time(self) -> None:
         """
         Housekeeping that takes long is not asked for again meanwhile, and its

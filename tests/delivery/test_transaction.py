@@ -49,6 +49,8 @@ class GuardedTransactionTests(SynchronousTestCase):
         self.guarded.execute("SAVEPOINT s")
         self.guarded.execute("INSERT INTO t VALUES (1)")
         self.guarded.execute("ROLLBACK TO s")
+        self.guarded.execute("ROLLBACK TRANSACTION TO s")
+        self.guarded.execute("SELECT 1 AS committed")
         self.assertIsNone(self.guarded.execute("SELECT n FROM t").fetchone())
 
     def test_not_its_own(self) -> None:
@@ -64,6 +66,9 @@ class GuardedTransactionTests(SynchronousTestCase):
             lambda it: it.__enter__(),
             lambda it: it.execute("commit;"),
             lambda it: it.execute("  ROLLBACK"),
+            lambda it: it.execute("ROLLBACK WORK"),
+            lambda it: it.execute("/* a */ -- b\n COMMIT"),
+            lambda it: it.execute("SELECT 1; -- and then\ncommit"),
             lambda it: it.cursor().execute("END TRANSACTION"),
         ]
         for way in ways:

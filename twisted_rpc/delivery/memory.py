@@ -204,6 +204,11 @@ class MemoryStore:
         ledger = self.ledger(principal)
         session = self.sessions.get(session_id)
         if session is None:
+            if len(self.sessions) >= self.max_sessions:
+                # What is here of a session is no more than a convenience.
+                idle = (s for s in ledger.detached.values() if not s.running)
+                for each in [*idle][:2]:
+                    self.end(each)
             session = self._add_session(session_id, ledger)
         session.attached += 1
         ledger.detached.pop(session_id, None)

@@ -169,9 +169,7 @@ class Recording:
         self.window: int = store.window
         self.waiters: int = store.waiters
         self.retention: float = store.retention
-        self.local = MemoryStore(
-            window=store.window, waiters=store.waiters, retention=store.retention
-        )
+        self.local = MemoryStore(window=store.window, waiters=store.waiters)
         self.started = False
         self._clock = clock
         self._starting: list[Deferred[None]] = []

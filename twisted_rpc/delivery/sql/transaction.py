@@ -5,6 +5,7 @@ The transaction that a C{@transactional} method is given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, Self
 
@@ -30,9 +31,17 @@ _OURS: Final = frozenset(
 )
 
 
-#: Statements that end a transaction; C{ROLLBACK TO} does not.
-_ENDS: Final = frozenset(
-    {"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "ROLLBACK", "START"}
+_BLANK: Final = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
+_ENDING: Final = (
+    r"ABORT|COMMIT|PREPARE\s+TRANSACTION|"
+    r"ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)"
+)
+
+#: A statement that ends a transaction, alone or after another one; C{ROLLBACK TO}
+#: does not, nor does the C{END} of a block of PL/pgSQL.
+_ENDS: Final = re.compile(
+    rf"(?:\A{_BLANK}(BEGIN|END|START|{_ENDING})|;{_BLANK}({_ENDING}))\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -157,10 +166,10 @@ class GuardedTransaction:
         Run a statement, unless it would end the transaction.
         """
         self.check()
-        words = sql.split(None, 2) if isinstance(sql, str) else ()
-        first = words[0].rstrip(";").upper() if words else ""
-        if first in _ENDS and not (first == "ROLLBACK" and len(words) > 1):
-            raise _ends(first)
+        text = sql.decode(errors="replace") if isinstance(sql, bytes) else sql
+        ending = _ENDS.search(text) if isinstance(text, str) else None
+        if ending is not None:
+            raise _ends(ending[1] or ending[2])
         try:
             execute(sql, *args, **kw)
         except Exception as error:
