@@ -1,0 +1,284 @@
+"""
+What the oracle of a simulation says of what it sees.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.records import Record
+from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.testing.simulation.clock import NodeClock, SimulatedClock
+from twisted_rpc.testing.simulation.network import Host
+from twisted_rpc.testing.simulation.oracle import Called, Oracle
+from twisted_rpc.wire.messages import ReplyExt, ReplyMessage, RequestExt, RequestMessage
+
+
+def request(
+    request_id: str = "s:1", params: bytes = b"[1]", **ext: Any
+) -> RequestMessage:
+    """A request."""
+    return RequestMessage(
+        request_id, "pay", msgspec.Raw(params), 1.0, "Shop", RequestExt(**ext)
+    )
+
+
+def reply(request_id: str = "s:1", result: bytes = b"7") -> ReplyMessage:
+    """A result."""
+    return ReplyMessage(request_id, msgspec.Raw(result))
+
+
+class OracleTests(SynchronousTestCase):
+    """
+    Each thing that must not be is told by the name of its invariant.
+    """
+
+    def setUp(self) -> None:
+        self.now = 0.0
+        self.oracle = Oracle(lambda: self.now)
+        clock = NodeClock(SimulatedClock(0.0))
+        self.ada = Host("client-0", 1, clock, "ada")
+        self.eve = Host("client-1", 2, clock, "eve")
+
+    def called(self, request_id: str = "s:1", delivery: str = "once") -> Called:
+        """A call of a client, and its first attempt."""
+        self.oracle.requested(self.ada, 1, request(request_id))
+        target = SimpleNamespace(
+            service="Shop",
+            wire_name="pay",
+            delivery=delivery,
+            timeout=5.0,
+            decode=msgspec.json.decode,
+        )
+        call = SimpleNamespace(
+            target=target, deferred=Deferred(), id=request_id, deadline=5.0, seq=1
+        )
+        return self.oracle.calling("client-0", call)
+
+    def says(self, invariant: str) -> None:
+        """What it has seen breaks an invariant."""
+        self.assertIsNotNone(self.oracle.violation, invariant)
+        self.assertTrue(
+            str(self.oracle.violation).startswith(f"{invariant}: "),
+            self.oracle.violation,
+        )
+
+    def test_nothing(self) -> None:
+        """
+        A call, its run and its answer.
+        """
+        called = self.called()
+        self.oracle.asked["s:1"].runs.append("server-0")
+        self.oracle.replied(self.ada, 1, reply())
+        called.call.deferred.callback(7)
+        self.oracle.close({1})
+        self.assertIsNone(self.oracle.violation)
+        self.assertEqual(self.oracle.outcomes, {"OK": 1})
+
+    def test_answered_twice(self) -> None:
+        """
+        I10: an attempt has one answer.
+        """
+        self.called()
+        self.oracle.replied(self.ada, 1, reply())
+        self.oracle.replied(self.ada, 1, reply())
+        self.says("I10")
+
+    def test_never_answered(self) -> None:
+        """
+        I10: and it has one, if its connection lives.
+        """
+        called = self.called()
+        self.oracle.asked["s:1"].runs.append("server-0")
+        called.call.deferred.errback(RPCError(Code.UNAVAILABLE, executed="unknown"))
+        self.oracle.close({2})
+        self.assertIsNone(self.oracle.violation)
+        self.oracle.close({1})
+        self.says("I10")
+        self.failureResultOf(called.call.deferred, RPCError)
+
+    def test_cancelled(self) -> None:
+        """
+        But for what was cancelled.
+        """
+        called = self.called()
+        cancel = RequestMessage("$1", "cancel", msgspec.Raw(b'["s:1"]'), 1.0, "$rpc")
+        self.oracle.requested(self.ada, 1, cancel)
+        called.call.deferred.addErrback(lambda _: None)
+        called.call.deferred.cancel()
+        self.oracle.close({1})
+        self.assertIsNone(self.oracle.violation)
+        self.assertEqual(self.oracle.outcomes, {"cancelled": 1})
+
+    def test_shown_to_others(self) -> None:
+        """
+        I5: an answer is for the principal whose call it was.
+        """
+        self.called()
+        self.oracle.requested(self.eve, 2, request())
+        self.oracle.replied(self.eve, 2, reply())
+        self.says("I5")
+
+    def test_two_results(self) -> None:
+        """
+        I3: an id has one result.
+        """
+        self.called()
+        self.oracle.asked["s:1"].delivery = "once"
+        self.oracle.requested(self.ada, 2, request())
+        self.oracle.replied(self.ada, 1, reply())
+        self.oracle.replied(self.ada, 2, reply(result=b"8"))
+        self.says("I3")
+
+    def test_attempts(self) -> None:
+        """
+        I13: there are at most five attempts.
+        """
+        self.called()
+        for number in range(2, 6):
+            self.oracle.requested(self.ada, number, request())
+        self.assertIsNone(self.oracle.violation)
+        self.oracle.requested(self.ada, 6, request())
+        self.says("I13")
+
+    def test_other_parameters(self) -> None:
+        """
+        I13: an attempt repeats the one before it.
+        """
+        self.called()
+        self.oracle.requested(self.ada, 2, request(params=b"[2]"))
+        self.says("I13")
+
+    def test_sent_late(self) -> None:
+        """
+        I13: nothing is sent after the deadline.
+        """
+        self.called()
+        self.now = 5.01
+        self.oracle.requested(self.ada, 2, request())
+        self.says("I13")
+
+    def test_ended_late(self) -> None:
+        """
+        I15: nor does a call go on long after it.
+        """
+        called = self.called()
+        self.now = 5.2
+        called.call.deferred.callback(7)
+        self.says("I15")
+
+    def test_not_ended(self) -> None:
+        """
+        I15: every call ends.
+        """
+        self.called()
+        self.oracle.close(set())
+        self.says("I15")
+        self.assertEqual(self.oracle.outcomes, {"open": 1})
+
+    def test_untyped(self) -> None:
+        """
+        I13: a call fails with nothing but an RPCError.
+        """
+        called = self.called()
+        called.call.deferred.errback(Failure(ZeroDivisionError()))
+        self.says("I13")
+        self.failureResultOf(called.call.deferred, ZeroDivisionError)
+
+    def test_second_id(self) -> None:
+        """
+        I14: what may have run gets no second id; what was refused does.
+        """
+        called = self.called()
+        refused = ReplyMessage(
+            "s:1", error="no", ext=ReplyExt(code="UNAVAILABLE", executed="no")
+        )
+        self.oracle.replied(self.ada, 1, refused)
+        called.call.id = "s:2"
+        self.oracle.requested(self.ada, 1, request("s:2"))
+        self.assertIsNone(self.oracle.violation)
+        called.call.id = "s:3"
+        self.oracle.requested(self.ada, 1, request("s:3"))
+        self.says("I14")
+
+    def test_results_without_a_run(self) -> None:
+        """
+        I2: a result is that of a run.
+        """
+        called = self.called()
+        called.call.deferred.callback(7)
+        self.oracle.close(set())
+        self.says("I2")
+
+    def test_denied(self) -> None:
+        """
+        I6: what ran is not said not to have.
+        """
+        called = self.called()
+        self.oracle.asked["s:1"].runs.append("server-0")
+        called.call.deferred.errback(RPCError(Code.UNAVAILABLE, executed="no"))
+        self.oracle.close(set())
+        self.says("I6")
+        self.failureResultOf(called.call.deferred, RPCError)
+
+
+class StoreTests(SynchronousTestCase):
+    """
+    A store that is looked at.
+    """
+
+    def setUp(self) -> None:
+        self.oracle = Oracle(lambda: 0.0)
+        self.store = MemoryStore(window=2, waiters=1)
+        self.session, _ = self.store.attach("ada", None)
+        self.oracle.look_at(self.store)
+
+    def says(self, invariant: str) -> None:
+        """What is seen breaks an invariant."""
+        self.oracle.look_at(self.store)
+        self.assertTrue(str(self.oracle.violation).startswith(f"{invariant}: "))
+
+    def test_bounds(self) -> None:
+        """
+        I9: bytes, sessions, records and waiters.
+        """
+        self.store.bytes += self.store.total_bytes
+        self.says("I9")
+
+    def test_sessions(self) -> None:
+        """
+        I9, of sessions.
+        """
+        self.store.max_sessions = 0
+        self.says("I9")
+
+    def test_records(self) -> None:
+        """
+        I9, of a window.
+        """
+        for seq in (1, 2, 3):
+            self.session.records[seq] = Record(None, b"")
+        self.says("I9")
+
+    def test_waiters(self) -> None:
+        """
+        I9, of those who wait for a run.
+        """
+        self.session.records[1] = Record(None, b"", run=[1, 2])
+        self.says("I9")
+
+    def test_floor(self) -> None:
+        """
+        I7: a floor never falls.
+        """
+        self.session.floor = 5
+        self.oracle.look_at(self.store)
+        self.session.floor = 4
+        self.says("I7")
