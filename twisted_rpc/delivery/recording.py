@@ -30,6 +30,7 @@ from twisted_rpc.delivery.records import (
 )
 from twisted_rpc.delivery.refusals import known, refused_by, stale
 from twisted_rpc.delivery.table import State, Verdict
+from twisted_rpc.delivery.underway import Call
 from twisted_rpc.errors import Code, RPCError, refusal
 
 #: Acknowledged seqs that are told to the store at once; it costs a write.
@@ -55,92 +56,6 @@ InTransaction = Callable[[Request, Any], Outcome]
 
 #: Asks the application what became of a call; C{None}: it has nobody to ask.
 Resolve = Callable[[UnknownCall], "Deferred[Outcome] | None"]
-
-
-class Call:
-    """
-    A call under way, and all who wait for it.
-
-    @ivar request: the one that started it.
-    @ivar answer: of the implementation, while that runs and has not answered.
-    @ivar given_up: nobody waits any more.
-    @ivar refused: why it may not run.
-    @ivar delay: seconds until the store is asked again.
-    """
-
-    __slots__ = (
-        "_held",
-        "_waiting",
-        "answer",
-        "claim",
-        "delay",
-        "given_up",
-        "refused",
-        "request",
-    )
-
-    def __init__(self, request: Request, claim: Claim) -> None:
-        self.request = request
-        self.claim = claim
-        self.answer: Deferred[bytes] | None = None
-        self.given_up = False
-        self.refused: RPCError | None = None
-        self.delay = 0.0
-        self._held = False
-        self._waiting: list[tuple[Deferred[bytes], Request]] = []
-
-    def join(self, request: Request) -> Deferred[bytes]:
-        """
-        Wait, on behalf of C{request}.
-
-        @return: fires with the encoded result, or fails as the call does.
-        """
-        waiter: Deferred[bytes] = Deferred(self._leave)
-        self._waiting.append((waiter, request))
-        self.given_up = False
-        return waiter
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def _leave(self, waiter: Deferred[bytes]) -> None:
-        self._waiting = [each for each in self._waiting if each[0] is not waiter]
-        if not self._waiting:
-            self.given_up = True
-            if self.answer is not None:
-                # W27: the last has left.
-                self.request.cancelled = True
-                self.answer.cancel()
-
-    def tell(self, outcome: Outcome, *, replayed: bool = False) -> None:
-        """
-        Answer everybody, each exactly once.
-        """
-        waiting, self._waiting = self._waiting, []
-        for waiter, request in waiting:
-            request.replayed = replayed
-            if isinstance(outcome, RPCError):
-                error = frozen(outcome)
-                error.replayed = replayed
-                waiter.errback(Failure(error))
-            else:
-                waiter.callback(outcome)
-
-    def hold(self) -> None:
-        """
-        Count it on its connection, while it waits for the store.
-        """
-        if not self._held:
-            self._held = True
-            self.request.origin.begun()
-
-    def free(self) -> None:
-        """
-        The implementation counts it from now on, or it has ended.
-        """
-        if self._held:
-            self._held = False
-            self.request.origin.ended()
 
 
 class Recording:
