@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import DeferredList, gatherResults
 from zope.interface.verify import verifyObject
 
 from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError, ledger
@@ -364,6 +364,31 @@ class DedupStoreTests(_Base):
                 self.assertEqual(found.verdict, Verdict.ID_REUSED)
                 self.assertIsNone(found.outcome)
         self.assertEqual(await self.verdict(store, self.of(session, 1)), Verdict.REPLAY)
+
+    async def test_many_at_once(self) -> None:
+        """
+        However many steps wait for a store that is slow, each has its own answer.
+        """
+        store = await self.opened(window=200)
+        session = (await store.attach(ADA, None)).session
+        claims = [self.of(session, seq) for seq in range(1, 201)]
+        found = await gatherResults([store.claim(claim) for claim in claims])
+        self.assertEqual([each.verdict for each in found], [Verdict.RUN] * 200)
+        steps: list[Any] = []
+        for claim, each in zip(claims, found, strict=True):
+            answer = f"{claim.key.seq}".encode()
+            steps.append(store.complete(claim.key, each.fence, answer))
+        steps.append(store.release(session, 50))
+        await gatherResults(steps)
+        found = await gatherResults([store.claim(claim) for claim in claims])
+        self.assertEqual(
+            [each.verdict for each in found],
+            [Verdict.STALE] * 50 + [Verdict.REPLAY] * 150,
+        )
+        self.assertEqual(
+            [each.outcome for each in found[50:]],
+            [f"{seq}".encode() for seq in range(51, 201)],
+        )
 
     async def test_only_looking(self) -> None:
         """
