@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
+from twisted.trial.unittest import SkipTest
 from zope.interface import implementer
 
 from tests.proofs import report
@@ -69,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     proof = known[options.name]
     try:
         figures = proof.run(options, Progress(proof.name))
+    except SkipTest as missing:
+        print(f"{proof.name}: {missing}")
+        return 1
     except AssertionError as wrong:
         print(f"\n{proof.name}: {wrong}")
         return 1
