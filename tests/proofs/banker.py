@@ -63,7 +63,15 @@ def serve(port: int, node: str, store: str) -> None:
         reactor=reactor,
         dedup=named_store(store, node=node),
     )
-    reactor.callWhenRunning(server.startService)
+
+    def begin() -> None:
+        server.startService()
+        listening: Any = server.listening
+        # As twistd does: what cannot listen ends, and whoever looks after it
+        # starts it again.
+        listening.addErrback(lambda failure: os._exit(1))
+
+    reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
     reactor.run()
 

@@ -163,6 +163,17 @@ class Killing:
         os.kill(self._pids[number], signal.SIGKILL)
         self._pids[number] = self._start(number)
 
+    def _look_after(self) -> None:
+        """
+        Start again what has ended by itself: the file was locked for too long
+        by a process that was being killed.
+        """
+        for number, pid in enumerate(self._pids):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                self._pids[number] = self._start(number)
+
     async def call(self) -> None:
         """
         Move money until it is enough.
@@ -209,6 +220,7 @@ class Killing:
                 await sleep(self._reactor, 0.002 + self._random.random() * 0.01)
                 if not first and len(self.acknowledged) > before:
                     first = time.monotonic()
+                self._look_after()
                 if time.monotonic() - began > 60:
                     raise AssertionError(f"nothing moves after {cycle} kills")
             self.kill()
