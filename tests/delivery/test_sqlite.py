@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,13 @@ class SQLiteTests(TestCase):
             ]
         )
         self.assertEqual(modes, ["wal", 2, 1])
+
+    async def test_prompt(self) -> None:
+        """
+        Its threads do not wait long for the reactor's.
+        """
+        await self.opened()
+        self.assertLessEqual(sys.getswitchinterval(), 0.0005)
 
     def test_unusable(self) -> None:
         """
