@@ -5,7 +5,10 @@ Properties of the codecs, for types and values that hypothesis makes up.
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta, timezone
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -227,6 +230,20 @@ class CodecProperties(SynchronousTestCase):
         except InvalidValue:
             return
         self.assertEqual(method.decode_params(method.encode_params(args)), args)
+
+    @CHECKED
+    @given(st.text("0123456789.eE+-_ \n\t\u0661\u3000\xa0", max_size=6), st.booleans())
+    def test_decimals_are_plain_digits(self, text: str, ascii: bool) -> None:
+        """A decimal is read from what is a number to others than Python too."""
+        _, method = load("decimal")
+        raw = json.dumps(text, ensure_ascii=ascii).encode()
+        plain = re.fullmatch(
+            r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text
+        )
+        if plain:
+            self.assertEqual(method.decode_result(raw), Decimal(text))
+        elif not re.fullmatch(r"[0-9+.-]+[eE][+-]?[0-9]{4}", text):
+            self.assertRaises(InvalidValue, method.decode_result, raw)
 
     @CHECKED
     @given(TYPES, st.data())

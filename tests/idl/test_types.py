@@ -5,6 +5,7 @@ Tests for what each type of the language reads, writes and refuses.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -163,6 +164,42 @@ class NumberTests(TypesCase):
             self.cannot_send(schema, value)
         self.cannot_send(schema, Decimal("1E+7000"))
 
+    def test_decimal_is_written_in_plain_digits(self) -> None:
+        """What only Python takes for a number is refused, however it is escaped."""
+        reason = 'expected decimal in plain digits, as "12.30"'
+        lax = (" 1", "1 ", "\n1", "1_0", "_1", "1__0_", "\u0661", "\uff11", "\u30001")
+        for text in lax:
+            self.assertIsInstance(Decimal(text), Decimal)
+            for raw in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
+                self.refuses("decimal", raw.encode(), reason)
+        self.refuses("decimal", b'"1\\u005f0"', reason)
+        for text in ("12.30", "-1", "+1", "1E+5", "1e-5", ".5", "5."):
+            self.reads("decimal", f'"{text}"'.encode(), Decimal(text))
+        self.reads("decimal", b'"\\u0031"', Decimal(1))
+
+    def test_texts_beside_decimals_may_be_anything(self) -> None:
+        """Only the decimals are to be in plain digits, and no other text."""
+        definitions = (
+            "struct A { string s; decimal d; map<string, A>? m; any x = null }"
+        )
+        schema = echo("A", definitions)
+        raw = (
+            b'{"s":" 1","d":"1","new":["1_0",1e400,' + b"9" * 5000 + b"],"
+            b'"m":{"1_0":{"s":"\\n","d":2.5}},"x":[" 1",{"d":"1_0"}]}'
+        )
+        value = schema.decode_result(raw)
+        self.assertEqual((value.s, value.d, value.x[0]), (" 1", Decimal(1), " 1"))
+        self.assertEqual(value.m["1_0"].d, Decimal("2.5"))
+
+    def test_decimals_in_hostile_texts(self) -> None:
+        """Nothing that was passed over is read at length for their sake."""
+        schema = echo("A", "struct A { decimal d }")
+        bomb = b'{"d":"1_0","new":[' + b"[]," * 60_000 + b"1]}"
+        error = self.assertRaises(InvalidValue, schema.decode_result, bomb)
+        self.assertEqual(error.reason, "more than 50000 of '[{:,'")
+        deep = b'{"d":"1_0","new":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+        self.assertRaises(InvalidValue, schema.decode_result, deep)
+
     def test_decimals_inside_are_checked_too(self) -> None:
         """The check of decimals reaches into lists, maps, structs and unions."""
         definitions = (
@@ -173,6 +210,10 @@ class NumberTests(TypesCase):
             ("map<string, decimal>", b'{"k":"NaN"}', "x[...]"),
             ("A", b'{"d":1,"next":{"d":"NaN"}}', "x.next.d"),
             ("list<U>", b'[{"type":"B","i":1},{"type":"A","d":"NaN"}]', "x[1].d"),
+            ("list<decimal?>", b'[null,"1_0"]', "x[1]"),
+            ("map<string, decimal>", b'{"k":" 1"}', "x[...]"),
+            ("A", b'{"d":1,"next":{"d":"1_0"}}', "x.next.d"),
+            ("list<U>", b'[{"type":"B","i":1},{"type":"A","d":"1_0"}]', "x[1].d"),
         ):
             schema = echo(type_, definitions)
             error = self.assertRaises(

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl.codecs.checks import Check, Checks
+from twisted_rpc.idl.codecs.decimals import inspection
 from twisted_rpc.idl.codecs.encoders import Encode, encoder_of_value, write
 from twisted_rpc.idl.codecs.facts import Typed, facts_of
 from twisted_rpc.idl.codecs.hostile import Guard
@@ -87,7 +88,8 @@ class Codec:
         )
         quote = not self.facts.sensitive
         self.decode: Read = reader.decoder(
-            lambda _, error: invalid(error, root, quote=quote)
+            lambda _, error: invalid(error, root, quote=quote),
+            inspection(((root, fields[0]),), self.facts, self.guard, is_list=False),
         )
         careful = _careful(codecs.walk(quote=quote), type_, reader, root, quote=quote)
         self.encode: Encode = encoder_of_value(type_, annotations, careful)

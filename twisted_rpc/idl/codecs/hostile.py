@@ -69,7 +69,7 @@ class Guard:
         """
         facts, size = self._facts, len(raw)
         if size > self.max_structure and (facts.wide or facts.deep):
-            self._check_structure(raw)
+            self.check_structure(raw)
         if size > self.max_depth and facts.deep:
             self._check_depth(raw)
         if facts.uuid_keys and raw.count(b",") >= facts.uuid_keys:
@@ -87,7 +87,10 @@ class Guard:
             if depth > self.max_depth:
                 raise InvalidValue("", f"nested more than {self.max_depth} deep")
 
-    def _check_structure(self, raw: bytes) -> None:
+    def check_structure(self, raw: bytes) -> None:
+        """
+        @raise InvalidValue: to read it into Python would cost too much.
+        """
         if _structure(raw) > self.max_structure and _is_bomb(raw, self.max_structure):
             raise InvalidValue("", f"more than {self.max_structure} of '[{{:,'")
 
@@ -132,7 +135,7 @@ def _count_keys(type_: Type, annotations: Annotations, value: Any) -> None:
     """
     definition = type_.definition
     if isinstance(value, dict) and isinstance(definition, Struct | Union_):
-        for member in _members(definition, value):
+        for member in members_of(definition, value):
             _count_keys(member.type, member.annotations, value.get(member.wire_name))
     elif isinstance(value, dict | list) and type_.args:
         if type_.args[0].name == "uuid" and type_.name in {"set", "map"}:
@@ -143,7 +146,11 @@ def _count_keys(type_: Type, annotations: Annotations, value: Any) -> None:
             _count_keys(type_.args[-1], {}, item)
 
 
-def _members(definition: Struct | Union_, value: dict[str, Any]) -> list[Any]:
+def members_of(definition: Struct | Union_, value: dict[str, Any]) -> list[Any]:
+    """
+    @param value: decoded without types.
+    @return: the members of the struct that it is.
+    """
     structs = [definition] if isinstance(definition, Struct) else definition.structs
     for struct in structs:
         if len(structs) == 1 or value.get("type") == struct.wire_name:

@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl.codecs.checks import Check
 from twisted_rpc.idl.codecs.codec import Codecs, typed
+from twisted_rpc.idl.codecs.decimals import inspection
 from twisted_rpc.idl.codecs.encoders import Encode, encoder_of_list, write
 from twisted_rpc.idl.codecs.facts import facts_of
 from twisted_rpc.idl.codecs.hostile import Guard
@@ -65,7 +66,15 @@ class Params:
         self._reader = self._make_reader()
         # A value of an enum that only a newer server knew may be sent back to it.
         self._sent = self._make_reader(reply=True)
-        self.decode: Callable[[bytes], Arguments] = self._reader.decoder(self._fault)
+        self.decode: Callable[[bytes], Arguments] = self._reader.decoder(
+            self._fault,
+            inspection(
+                tuple(zip(self.names, typed(fields), strict=True)),
+                self.facts,
+                self.guard,
+                is_list=True,
+            ),
+        )
         self.decode_plain = self.decode
         if self.classic:
             self.decode_plain = lenient(

@@ -63,12 +63,20 @@ class Reader:
     def _wrap(self, wrapper: Callable[[Read], Read]) -> None:
         self.swift, self.careful = wrapper(self.swift), wrapper(self.careful)
 
-    def decoder(self, fault: Callable[[bytes, Exception], InvalidValue]) -> Read:
+    def decoder(
+        self,
+        fault: Callable[[bytes, Exception], InvalidValue],
+        inspect: Callable[[bytes], None] | None = None,
+    ) -> Read:
         """
         @param fault: makes the error to raise.
+        @param inspect: looks at the bytes of a value that was decoded, and raises
+            InvalidValue for what no sender of ours writes.
         @return: a function that raises InvalidValue and nothing else.
         """
         swift, harmless, careful = self.swift, self.harmless, self.careful
+        if inspect is not None:
+            swift, careful = _inspected(swift, inspect), _inspected(careful, inspect)
 
         def decode(raw: bytes) -> Any:
             try:
@@ -83,6 +91,15 @@ class Reader:
                 raise fault(raw, error) from None
 
         return decode if harmless == _ANY_SIZE else decode_guarded
+
+
+def _inspected(read: Read, inspect: Callable[[bytes], None]) -> Read:
+    def read_inspected(raw: bytes) -> Any:
+        value = read(raw)
+        inspect(raw)
+        return value
+
+    return read_inspected
 
 
 def _guarded(annotation: Any, read: Read, guard: Guard, *, is_list: bool) -> Read:
