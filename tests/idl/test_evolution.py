@@ -19,7 +19,11 @@ from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl import MethodSchema, load_idl_text
 from twisted_rpc.idl.evolution import changes
 from twisted_rpc.idl.evolution.changes import Change, TooMuchError, Verdict
-from twisted_rpc.idl.evolution.compare import compare_files, compare_services
+from twisted_rpc.idl.evolution.compare import (
+    compare_files,
+    compare_met,
+    compare_services,
+)
 from twisted_rpc.idl.formatting.format import format_text
 from twisted_rpc.idl.reader import read_file, read_text
 
@@ -379,6 +383,13 @@ METHODS: Final = (
     ("loosen @max_concurrency", S + "@max_concurrency(4) int f() }", S + "@max_concurrency(5) int f() }", None),
     ("change @retry", S + "@retry(max_attempts=4) int f() }", S + "@retry(max_attempts=2) int f() }", SEMANTIC),
     ("change @cache", S + "@readonly @cache(ttl=1s) int f() }", S + "@readonly int f() }", SEMANTIC),
+    ("remove a route", S + '@http(get="/f/{a}") int f(int a) }', S + "int f(int a) }", WIRE),
+    ("move a route", S + '@http(get="/f/{a}") int f(int a) }', S + '@http(get="/g/{a}") int f(int a) }', WIRE),
+    ("another verb", S + '@http(get="/f") int f() }', S + '@http(put="/f") int f() }', WIRE),
+    ("swap variables of a route", S + '@http(get="/{a}/{b}") int f(int a, int b) }', S + '@http(get="/{b}/{a}") int f(int a, int b) }', WIRE),
+    ("rename a parameter that a route has by name", S + '@http(get="/f") int f(int a) }', S + '@http(get="/f") int f(int b) }', WIRE),
+    ("rename a variable of a route", S + '@http(get="/f/{a}") int f(int a) }', S + '@http(get="/f/{b}") int f(int b) }', SOURCE),
+    ("add a route", S + "int f(int a) }", S + '@http(get="/f/{a}") int f(int a) }', None),
     ("remove a type in use by nobody", "struct P {} " + S + "int f() }", S + "int f() }", SOURCE),
     ("a type in use by nobody", "struct P { int a; } " + S + "int f() }", "struct P { } " + S + "int f() }", None),
     ("another kind", "struct P {} " + S + "int f() }", "enum P { X } " + S + "int f() }", SOURCE),
@@ -463,6 +474,38 @@ class MessageTests(SynchronousTestCase):
                 )
             ],
         )
+
+    def test_routes(self) -> None:
+        """
+        What became of a route is told; two ends that have met do not mind.
+        """
+        old = S + '@http(get="/f/{a}") int f(int a) }'
+        new = S + '@http(post="/f") int f(int a) }'
+        self.assertEqual(
+            lines(old, new),
+            [
+                (
+                    "new.idl:1:13: WIRE: the route of 'A.f' is now POST /f, was GET"
+                    " /f/{a}  [before: old.idl:1:13]"
+                )
+            ],
+        )
+        self.assertEqual(
+            lines(old, S + "int f(int a) }"),
+            ["old.idl:1:13: WIRE: the route of 'A.f', GET /f/{a}, is gone"],
+        )
+        self.assertEqual(
+            lines(
+                S + '@http(get="/f") int f(int a) }',
+                S + '@http(get="/f") int f(int b) }',
+            )[0],
+            (
+                "new.idl:1:39: WIRE: parameter 'a' of 'A.f' is now 'b', was 'a'; GET /f"
+                " has it by name  [before: old.idl:1:39]"
+            ),
+        )
+        ends = (read_text(it, "a.idl").services["A"] for it in (old, new))
+        self.assertEqual(compare_met(*ends), [])
 
     def test_old_place(self) -> None:
         """

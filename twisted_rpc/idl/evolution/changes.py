@@ -126,6 +126,7 @@ class Words:
     @ivar clients: whose requests are judged.
     @ivar servers: who reads them.
     @ivar advice: whether it helps to say how to do it better.
+    @ivar routes: whether clients may come by HTTP.
     """
 
     gone: str = "is gone"
@@ -135,6 +136,7 @@ class Words:
     clients: str = "clients of the old IDL"
     servers: str = "servers of the new IDL"
     advice: bool = True
+    routes: bool = True
 
     def became(self, old: object, new: object) -> str:
         """
@@ -167,6 +169,7 @@ MET = Words(
     clients="clients like this one",
     servers="servers like that one",
     advice=False,
+    routes=False,
 )
 
 

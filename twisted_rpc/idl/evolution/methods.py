@@ -11,6 +11,7 @@ from twisted_rpc.idl.evolution.changes import Journal, Use, Verdict
 from twisted_rpc.idl.evolution.enums import alike, rename
 from twisted_rpc.idl.evolution.pairing import pair
 from twisted_rpc.idl.evolution.policies import Called, compare_policies
+from twisted_rpc.idl.evolution.routes import compare_routes
 from twisted_rpc.idl.evolution.types import Spot, compare_types
 from twisted_rpc.idl.evolution.values import same_value, written_value
 from twisted_rpc.idl.model import Field, Method, Struct, Type
@@ -52,6 +53,7 @@ class _Methods:
         self._result(old.result, new.result)
         self._throws()
         compare_policies(self._journal, *self._called, self._what)
+        compare_routes(self._journal, old, new, self._what)
 
     def _note(self, verdict: Verdict, message: str) -> None:
         self._journal.note(verdict, (self._old.place, self._new.place), message)
