@@ -103,6 +103,7 @@ class GenerateTests(CommandTestCase):
             ([path, other, "-o", target], "several IDL files would go to one file"),
             ([path, "--to", "markdown", "--stub"], "--stub is for python"),
             ([path, "-o", "missing/"], "there is no folder missing/"),
+            ([path, "-o", "missing"], "there is no folder missing"),
             ([path, "--check", "-o", "-"], "-o - names none"),
             ([path, "-o", f"{target}/out.py"], "cannot be written: No such file"),
             ([other], "b.idl:1:1: expected a definition"),

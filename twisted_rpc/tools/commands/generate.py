@@ -113,7 +113,8 @@ def _target(path: str, args: argparse.Namespace) -> str:
         return str(Path(path).with_name(name))
     if output != STANDARD and Path(output).is_dir():
         return str(Path(output, name))
-    if output.endswith("/"):
+    if output != STANDARD and (output.endswith("/") or not PurePath(output).suffix):
+        # A file called "app" is what nobody means by -o app.
         raise MistakeError(f"there is no folder {output}")
     return output
 
