@@ -37,10 +37,11 @@ def skip(module: str) -> str | None:
 
 
 class TypingTestCase(SynchronousTestCase):
-    maxDiff = None
     """
     What the tests of both share.
     """
+
+    maxDiff = None
 
     def setUp(self) -> None:
         """
@@ -120,6 +121,15 @@ class MypyTests(TypingTestCase):
             else:
                 self.assertIn(": note: ", line)
         self.judge("mypy", found)
+
+
+    def test_without_plugin(self) -> None:
+        """
+        Who has no plugin finds no mistake in what is generated either.
+        """
+        cache = f"--cache-dir={ROOT / '.mypy_cache' / 'plain'}"
+        words = ["mypy", cache, "--config-file=", "--strict", "--no-error-summary"]
+        self.assertEqual(self.run_checker([*words, "bank_idl.py", "stubbed.pyi"]), "")
 
 
 class PyrightTests(TypingTestCase):

@@ -91,7 +91,8 @@ def _header(file: model.File, path: str) -> Lines:
         f"# Format {FORMAT}.",
         *(f"# {name} {digest(each)}" for name, each in file.services.items()),
         f"# pyright: {', '.join(_PYRIGHT)}",
-        '# mypy: disable-error-code="deprecated"',
+        # "misc": methods of interfaces have no self, which only mypy-zope knows.
+        '# mypy: disable-error-code="deprecated, misc, import-untyped"',
         "# ruff: noqa",
     ]
 
