@@ -135,6 +135,8 @@ TARGETS: Final[Sequence[Target]] = (
         "two",
         {"AMP": 15, "Thrift on Twisted": 2.5},
     ),
+    # The pair's calls take no more than 1.5 times the processor.
+    *_throughput("struct, pipelined, one core", "struct", "one", {BARE: 0.667}),
     *_throughput(
         "1 MB string, sequential, two cores",
         "string-1M",

@@ -122,7 +122,6 @@ class MypyTests(TypingTestCase):
                 self.assertIn(": note: ", line)
         self.judge("mypy", found)
 
-
     def test_without_plugin(self) -> None:
         """
         Who has no plugin finds no mistake in what is generated either.

@@ -606,4 +606,6 @@ class AuthTests(SynchronousTestCase):
         One that everybody may call is served.
         """
         for text in self.SERVED:
-            Registry().register(load_idl_text(text).Work, self.One())
+            registry = Registry()
+            registry.register(load_idl_text(text).Work, self.One())
+            self.assertEqual(list(registry.services), ["Work"])

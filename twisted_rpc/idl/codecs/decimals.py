@@ -20,17 +20,21 @@ from twisted_rpc.idl.codecs.facts import Facts, Typed
 from twisted_rpc.idl.codecs.hostile import Guard, members_of
 from twisted_rpc.idl.model import Struct, Type, Union_
 
-# A string that could be a number to Python and to nobody else: a space, "_", an
-# escape or another script in it.  In a name of its own, because pydoctor cannot
-# read a possessive pattern.
-_LAX = (
-    rb'"[-+0-9.eE]*+[ _\\\x80-\xff]'
-    rb'(?:[-+0-9.eE_ \x80-\xff]|\\[fnrt]|\\u[0-9A-Fa-f]{4}|[fnrtu][0-9A-Fa-f]*+)*+"'
-)
+# Strings that Python may take for numbers although they are not in plain digits.
+# Dates are none of them.  What has an escape is looked at without further ado.  In
+# names of their own, because pydoctor cannot read possessive patterns.
+_PLAIN = rb"[+-]?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_ODD = rb"[ _\x80-\xff]*+"
+_DIGITS = rb"[0-9 _\x80-\xff]*+"
+_NUMBER = _ODD + rb"[+-]?" + _DIGITS + rb"[.]?" + _DIGITS
+_EXPONENT = rb"(?:[eE]" + _ODD + rb"[+-]?" + _DIGITS + rb")?+"
+_ESCAPE = rb"\\(?:[fnrt]|u[0-9A-Fa-f]{4})"
+_BROAD = rb"[-+0-9.eE_ \x80-\xff]"
+_ESCAPED = _BROAD + rb"*+" + _ESCAPE + rb"(?:" + _BROAD + rb"|" + _ESCAPE + rb")*+"
+_EITHER = rb"(?:" + _NUMBER + _EXPONENT + rb"|" + _ESCAPED + rb")"
+_LAX = rb'"(?=[-+.0-9 _\\\x80-\xff])(?!' + _PLAIN + rb'")' + _EITHER + rb'"'
 _SUSPECT: Final = re.compile(_LAX)
-_WRITTEN: Final = re.compile(
-    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII
-)
+_WRITTEN: Final = re.compile(_PLAIN.decode())
 
 #: What one value, or one of a list of parameters, is called and is.
 Named = tuple[str, Typed]
