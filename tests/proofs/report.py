@@ -123,8 +123,14 @@ def run(known: dict[str, Proof], names: list[str]) -> int:
         figures = measure(known[word], rest.split())
         if not figures:
             status = 1
+        fresh: dict[int, dict[str, Any]] = {}
         for figure in figures:
-            rows[figure.pop("row")] = figure
+            row = figure.pop("row")
+            if row in fresh:
+                # Two parts of one row.
+                figure["measured"] = f"{fresh[row]['measured']}; {figure['measured']}"
+                figure["met"] = figure["met"] and fresh[row]["met"]
+            fresh[row] = rows[row] = figure
             FIGURES.write_text(
                 json.dumps(dict(sorted(rows.items())), indent=1, ensure_ascii=False)
                 + "\n"
