@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.pair import Sample
 from benchmarks.peers import BARE
 from benchmarks.report import COLUMNS, figure, ratio, table
 from benchmarks.rounds import Outcome
@@ -27,6 +28,8 @@ class Target:
     @ivar find: the figure; C{None}: this run did not take it.
     @ivar bound: what it is to be, at least or at most.
     @ivar at_least: which of the two.
+    @ivar by_cpu: the same by CPU alone, which other programs on the machine
+        hardly change.
     """
 
     title: str
@@ -34,6 +37,7 @@ class Target:
     find: Callable[[Outcome, dict[str, Any]], float | None]
     bound: float
     at_least: bool
+    by_cpu: Callable[[Outcome], float | None] | None = None
 
     def reached(self, value: float) -> bool:
         """
@@ -67,7 +71,28 @@ def _throughput(
             _to(case, placement, "calls/s", peer),
             bound,
             at_least=True,
+            by_cpu=_by_cpu(case, placement, peer),
         )
+
+
+def _by_cpu(case: str, placement: str, peer: str) -> Callable[[Outcome], float | None]:
+    """
+    What a peer's calls cost to what ours do: of both ends where they share a
+    core, else of the end that takes longer.
+    """
+    total: Callable[[Sample], float] = (
+        (lambda sample: sample.server + sample.client)
+        if placement == "one"
+        else (lambda sample: max(sample.server, sample.client))
+    )
+
+    def find(outcome: Outcome) -> float | None:
+        mine = outcome.samples.get((placement, case, OURS), {})
+        other = outcome.samples.get((placement, case, peer), {})
+        spread = ratio(total, other, mine)
+        return spread.median if spread is not None else None
+
+    return find
 
 
 def _idle(outcome: Outcome, found: dict[str, Any]) -> float | None:
@@ -187,7 +212,9 @@ def rows(outcome: Outcome, found: dict[str, Any]) -> list[list[str]]:
             if value is None
             else ("reached" if target.reached(value) else "**not reached**")
         )
-        lines.append([target.title, target.text, shown, verdict])
+        cpu = target.by_cpu(outcome) if target.by_cpu is not None else None
+        by_cpu = "-" if cpu is None else figure(cpu)
+        lines.append([target.title, target.text, shown, by_cpu, verdict])
     return lines
 
 
@@ -195,5 +222,5 @@ def markdown(found: list[list[str]]) -> str:
     """
     @return: the table of L{rows}.
     """
-    titles = ["case", "target", "measured", ""]
+    titles = ["case", "target", "measured", "by CPU alone", ""]
     return "\n".join(["## Targets", "", *table(titles, found)]) + "\n"
