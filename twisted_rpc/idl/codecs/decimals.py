@@ -2,7 +2,7 @@
 """
 Decimals in JSON texts: digits and nothing else.
 
-msgspec gives a text to L{Decimal}, which also reads spaces around a number, C{_}
+msgspec gives a text to L{Decimal<decimal.Decimal>}, which also reads spaces around a number, C{_}
 between its digits, and the digits of every script.  Of the value nobody can see
 any more how it was written, so the bytes are looked at; hardly ever is there more
 to do than one search.
