@@ -473,6 +473,27 @@ class GoAwayTests(ScriptedCase):
         self.assertLess(self.endpoint.connected, 12)
         self.told(outcome, "DEADLINE_EXCEEDED", "unknown")
 
+    def test_short_connections_that_answer(self) -> None:
+        """
+        A server that is killed again and again, but answers in between, is
+        connected to again at once: it works.
+        """
+        connection = self.started()
+        for number in range(1, 13):
+            outcome = self.watch(self.shop.look(number))
+            connection.reply(connection.calls[-1])
+            self.pump()
+            self.ended(outcome, 7)
+            connection.drop()
+            self.pump()
+            waiting = self.watch(self.shop.look(100 + number))
+            self.advance(0.2)
+            connection = self.server.connections[-1]
+            self.assertEqual(self.endpoint.connected, number + 1)
+            connection.reply(connection.calls[-1])
+            self.pump()
+            self.ended(waiting, 7)
+
     def test_goaway_twice(self) -> None:
         """
         A second one says nothing new.

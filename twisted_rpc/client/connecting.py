@@ -25,9 +25,9 @@ from twisted_rpc.errors import Code, RPCError
 if TYPE_CHECKING:
     from twisted_rpc.client.link import Link
 
-#: Seconds that a connection must have lasted to count as one that works: after
-#: two in a row that did not, the delay before the next grows, so that a server
-#: that says hello and goodbye is not asked all the time.
+#: Seconds that a connection must have lasted to count as one that works, if it has
+#: answered no call: after two in a row that did neither, the delay before the next
+#: grows, so that a server that says hello and goodbye is not asked all the time.
 STEADY = 1.0
 
 
@@ -163,6 +163,7 @@ class Connector:
         self.failing = False
         self._tried = 0
         self._since = self._pool.seconds()
+        self._link.useful = False
 
     def refused(self, protocol: ClientProtocol, error: RPCError) -> None:
         """
@@ -221,7 +222,7 @@ class Connector:
 
         @return: seconds until the next attempt.
         """
-        if self._pool.seconds() - self._since >= STEADY:
+        if self._link.useful or self._pool.seconds() - self._since >= STEADY:
             self._backoff.worked()
             self._short = 0
         else:

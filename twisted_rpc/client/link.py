@@ -41,6 +41,7 @@ class Link:
     @ivar session: its id, once there is one.
     @ivar retired: no new calls; the link ends with its last pending one.
     @ivar max_frame: the largest frame the server takes.
+    @ivar useful: the connection of the moment has answered a call.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -50,6 +51,7 @@ class Link:
         self.retired = False
         self.pending: dict[str, Call] = {}
         self.room = 0
+        self.useful = False
         self.session: str | None = None
         self.max_frame = pool.limits.max_frame
         self.connector = Connector(self)
@@ -382,6 +384,7 @@ class Link:
         A call that was pending has its result.
         """
         pool = self.pool
+        self.useful = True
         pool.budget.success()
         if not call.seq & (ACK_EVERY - 1):
             call.target.took(pool.seconds() - call.deadline + call.target.timeout)

@@ -82,6 +82,7 @@ class PlainLane:
         call, self.call = self.call, None
         if call is not None and not call.done:
             call.flying = None
+            self._link.useful = True
             self._pool.budget.success()
             if message.error is None:
                 call.answered(message)

@@ -45,6 +45,7 @@ class Retrying:
         if step is Step.FAIL:
             self._link.end(call)
             if error.executed == "yes" and error.code not in FORGOTTEN:
+                self._link.useful = True
                 self._pool.budget.success()
             call.failed(error)
         elif step is Step.ANEW:
