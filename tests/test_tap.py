@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rpc._tap import Options, makeService
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.twistd.frames import Secrets, show
-from twisted_rpc.twistd.logs import as_json, as_text, read_levels
+from twisted_rpc.twistd.logs import Figures, as_json, as_text, read_levels
 from twisted_rpc.twistd.serving import ServingRPC
 from twisted_rpc.wire.limits import OFF
 
@@ -350,6 +350,16 @@ class WordsTests(SynchronousTestCase):
             ("twisted_rpc.wire", 3, "inf"),
         )
         self.assertEqual(set(read_levels(["warn", "wire=debug"])), {"", "wire"})
+
+    def test_figures(self) -> None:
+        """
+        Figures are shown to the last, as text, and as JSON under their names.
+        """
+        figures = Figures({f"errors.{number}_OF_MANY": number for number in range(60)})
+        event = {"log_format": "{done}", "log_namespace": "twisted_rpc.server", "done": figures}  # fmt: skip
+        self.assertIn("errors.0_OF_MANY 0, ", as_text(event))
+        self.assertTrue(as_text(event).endswith("errors.59_OF_MANY 59\n"))
+        self.assertEqual(json.loads(as_json(event))["done"], figures)
 
 
 class ServingTests(TapTestCase):

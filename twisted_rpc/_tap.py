@@ -107,9 +107,9 @@ class Options(usage.Options):
             "dedup",
             None,
             "memory",
-            "Where calls are recorded: memory, sqlite:PATH, postgresql://HOST/DATABASE.",
+            "The record of calls: memory, sqlite:PATH, postgresql://..., redis://...",
         ],
-        ["node", None, "", "Name of this server among those that share the store."],
+        ["node", None, None, "Name of this server among those that share the store."],
         [
             "sessionless-clock",
             None,
@@ -284,7 +284,7 @@ class Options(usage.Options):
         was given, and it does not have the same one in its next life.
         """
         here = place()
-        name: str = self["node"]
+        name: str = self["node"] or ""
         return name if here is None or not name else f"{name}.{here.index}"
 
     def _read_logging(self) -> None:

@@ -15,6 +15,7 @@ from termios import FIONREAD
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import (
+    IHandshakeListener,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -48,7 +49,7 @@ FRAMES_A_TURN = 64
 SLICE = 64 * KIB
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class FrameProtocol(Int32StringReceiver):
     """
     One connection's frames, in both directions.
@@ -167,13 +168,22 @@ class FrameProtocol(Int32StringReceiver):
         Ask the transport to say when its buffer is full.
         """
         transport = self.transport
-        transport.registerProducer(self, True)
+        if not ISSLTransport.providedBy(transport):
+            transport.registerProducer(self, True)
         # Below TLS this would send clear text, so: TCP and nothing on top.
         self._direct = isinstance(transport, TCPConnection) and not transport.TLS
         if self._direct:
             # From here on the transport calls its buffer full (and reads so
             # much at once: Twisted has one attribute for both).
             transport.bufferSize = self._read_size = self.limits.output
+
+    def handshakeCompleted(self) -> None:
+        """
+        Ask TLS too, once it can send.  What is sent before makes it call its
+        buffer full, and then the peer's part of the handshake would not be read.
+        """
+        if not self._finished:
+            self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -256,6 +256,8 @@ class PlainTests(ConversationTestCase):
         }
         (answer,) = self.talk.say(peer, message)
         self.assertIn("ahead of the server's clock", answer["error"])
+        (answer,) = self.talk.say(peer, {**message, "timestamp": 1e300})
+        self.assertLess(len(answer["error"]), 120)
 
     def test_timeout(self) -> None:
         """

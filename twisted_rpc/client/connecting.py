@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_rpc.client.backoff import Backoff
 from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.wire.messages import TLS_NAME
 
 if TYPE_CHECKING:
     from twisted_rpc.client.link import Link
@@ -46,6 +49,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
+@implementer(IProtocolNegotiationFactory)
 class _Factory(Factory):
     noisy = False
 
@@ -57,6 +61,12 @@ class _Factory(Factory):
         @return: the protocol of one connection.
         """
         return ClientProtocol(self._link)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        @return: what is spoken over TLS.
+        """
+        return [TLS_NAME]
 
 
 class Connector:

@@ -161,7 +161,7 @@ class Admission:
         if ahead > self._limits.ahead:
             return RPCError(
                 Code.INVALID_ARGUMENT,
-                f"Invalid request: the timestamp is {ahead:.0f} s ahead of the server's"
+                f"Invalid request: the timestamp is {ahead:.6g} s ahead of the server's"
                 f" clock, more than {self._limits.ahead:.0f} s",
                 executed="no",
             )

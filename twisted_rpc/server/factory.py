@@ -11,10 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+)
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
@@ -35,6 +40,7 @@ from twisted_rpc.server.promises import check_classes
 from twisted_rpc.server.protocol import ServerProtocol
 from twisted_rpc.server.threads import Threads
 from twisted_rpc.wire.limits import Limits
+from twisted_rpc.wire.messages import TLS_NAME
 
 #: Seconds between two looks at all connections; what they time is at most so
 #: much late.  10,000 idle connections take 2 ms of it.
@@ -234,6 +240,7 @@ class Shared:
         return self._ages.get(protocol, float("inf"))
 
 
+@implementer(IProtocolNegotiationFactory)
 class RPCServerFactory(ServerFactory):
     """
     Makes the protocols of a server; those who listen themselves give it to
@@ -296,6 +303,12 @@ class RPCServerFactory(ServerFactory):
         protocol = ServerProtocol(shared)
         protocol.factory = self
         return protocol
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        @return: what is spoken over TLS; a client that names nothing may come too.
+        """
+        return [TLS_NAME]
 
     def _sweep(self) -> None:
         shared = self.shared

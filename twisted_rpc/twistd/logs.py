@@ -99,6 +99,15 @@ def make_observer(
     return observer
 
 
+class Figures(dict[str, int]):
+    """
+    Counts by name: a field that is shown to its last figure.
+    """
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {figure}" for name, figure in self.items())
+
+
 def as_text(event: LogEvent, worker: int = 0) -> str:
     """
     One event as a line; further lines of it, as a traceback's, are indented.
@@ -169,7 +178,7 @@ def _time(event: LogEvent) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, (bool, int, Figures)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.server import Server
 from twisted_rpc.twistd.listening import CannotListenError, why
 from twisted_rpc.twistd.logfile import Log
+from twisted_rpc.twistd.logs import Figures
 from twisted_rpc.twistd.signals import Signals
 
 _log = Logger(namespace="twisted_rpc.server")
@@ -100,12 +101,7 @@ class TwistdService(MultiService):
         Write the figures into the log.
         """
         done, now = self.figures()
-        _log.info(
-            "in all: {shown}; now: {shown_now}",
-            shown=_shown(done),
-            shown_now=_shown(now),
-            figures={**done, **now},
-        )
+        _log.info("in all: {done}; now: {now}", done=Figures(done), now=Figures(now))
 
     def _abort(self) -> None:
         _log.warn("asked a second time: ending at once, calls in progress are given up")
@@ -170,7 +166,3 @@ class ServingRPC(TwistdService):
         @return: the server's.
         """
         return self.server.counters(), self.server.gauges()
-
-
-def _shown(figures: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {figure}" for name, figure in figures.items())

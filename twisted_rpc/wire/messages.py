@@ -27,6 +27,9 @@ UNKNOWN_ID: Final = "unknown"
 
 HELLO_ID: Final = "$hello"
 
+#: What both sides call the protocol when TLS asks (ALPN).
+TLS_NAME: Final = b"twisted-rpc/1"
+
 NULL: Final = msgspec.Raw(b"null")
 
 
