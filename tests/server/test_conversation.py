@@ -14,6 +14,7 @@ from zope.interface import alsoProvides
 from tests.raw import Conversation
 from twisted_rpc import Code, Limits, RPCError
 from twisted_rpc.errors import Unauthenticated
+from twisted_rpc.server import factory
 
 IDL = """
 service Work {
@@ -807,6 +808,26 @@ class LimitTests(ConversationTestCase):
         self.assertTrue(plain.lost)
         self.talk.advance(27)
         self.assertTrue(peer.lost)
+
+    def test_many(self) -> None:
+        """
+        Many connections are looked at in several turns, so that none of them is
+        long; each is looked at.
+        """
+        self.patch(factory, "SWEPT_A_TURN", 1)
+        turns: list[int] = []
+        swept = factory.RPCServerFactory._sweep_some
+
+        def counted(self: factory.RPCServerFactory) -> None:
+            turns.append(len(self._unswept))
+            swept(self)
+
+        self.patch(factory.RPCServerFactory, "_sweep_some", counted)
+        peers = [self.talk.connect() for _ in range(2)]
+        self.talk.advance(62)
+        self.assertTrue(all(peer.lost for peer in peers))
+        self.assertEqual(turns.count(2), turns.count(1))
+        self.assertEqual(max(turns), 2)
 
     def test_age(self) -> None:
         """
