@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
+from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.transport import FRAMES_A_TURN, SLICE, FrameProtocol, peer_name
 from twisted_rpc.wire.limits import KIB, MIB, Limits
 
@@ -546,6 +547,20 @@ class OutputTests(TransportCase):
         self.assertEqual(transport.producerState, "paused")
         transport.drain()
         self.assertEqual(transport.producerState, "producing")
+
+    def test_two_that_are_full(self) -> None:
+        """
+        A client reads on while its own output waits: if neither end did, neither
+        would ever take what the other has for it.
+        """
+        self.patch(Frames, "reads_on", True)
+        protocol, transport = self.connected(room=64 * KIB)
+        protocol.send_frame(b"x" * 70_000)
+        self.assertTrue(protocol.paused)
+        protocol.dataReceived(framed(b"one") + framed(b"two"))
+        self.assertEqual(protocol.frames, [b"one", b"two"])
+        self.assertEqual(transport.producerState, "producing")
+        self.assertTrue(ClientProtocol.reads_on)
 
     def test_stays_full(self) -> None:
         """

@@ -102,6 +102,10 @@ class FrameProtocol(Int32StringReceiver):
 
     noisy: ClassVar[bool] = False
 
+    #: Whether the peer is read while it does not read: by one end of the two, or
+    #: both may wait for one another for ever.
+    reads_on: ClassVar[bool] = False
+
     transport: Any
 
     def __init__(
@@ -302,7 +306,7 @@ class FrameProtocol(Int32StringReceiver):
             self._hold(data[offset:] if offset else data, begun=not offset)
         else:
             self._frame_started = None
-        if self.paused and self._reading:
+        if self.paused and self._reading and not self.reads_on:
             self._read_or_not()
 
     def _hold(self, data: bytes, *, begun: bool) -> None:
@@ -322,7 +326,7 @@ class FrameProtocol(Int32StringReceiver):
         Read the transport while nothing stands in the way, and go on with what
         is held in a turn of its own.
         """
-        blocked = self.paused or self._frames_stopped
+        blocked = (self.paused and not self.reads_on) or self._frames_stopped
         ready = self._held_size and not self._needed
         reading = not (blocked or ready) or self._discarding
         if reading != self._reading and not self._lost:
@@ -367,7 +371,7 @@ class FrameProtocol(Int32StringReceiver):
         Hand on frames again, what is held first, in a turn of its own.
         """
         self._frames_stopped = False
-        self._halted = self.paused or self._discarding
+        self._halted = (self.paused and not self.reads_on) or self._discarding
         if not self._turn:
             self._read_or_not()
 
@@ -503,11 +507,14 @@ class FrameProtocol(Int32StringReceiver):
     def pauseProducing(self) -> None:
         """
         The transport's buffer is full: the peer does not read.  It is not read
-        either until it does.
+        either until it does, but for L{reads_on}.
         """
-        self.paused = self._halted = True
+        self.paused = True
         if self._stalled_since is None:
             self._stalled_since = self._seconds()
+        if self.reads_on:
+            return
+        self._halted = True
         if not self._turn:
             self._read_or_not()
 

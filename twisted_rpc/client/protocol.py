@@ -56,6 +56,9 @@ class ClientProtocol(FrameProtocol):
         "turn_stamp",
     )
 
+    # Replies make no output; and a server whose replies wait reads no calls.
+    reads_on = True
+
     def __init__(self, link: Link) -> None:
         pool = link.pool
         super().__init__(pool.clock, pool.limits)
