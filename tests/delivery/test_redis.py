@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.servers import Redis, redis
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
@@ -60,6 +60,12 @@ class RedisTests(TestCase):
     """
     What is Redis's own.
     """
+
+    def setUp(self) -> None:
+        try:
+            store_module.txredisapi()
+        except ImportError as error:
+            raise SkipTest(str(error)) from None
 
     def store(self, server: Redis, **options: Any) -> RedisStore:
         """A store on a server."""
