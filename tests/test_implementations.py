@@ -25,6 +25,7 @@ class Both:
 class Needs:
     def __init__(self, what): pass
 def make(): return Adder()
+def forgets(): Adder()
 async def later(): return Adder()
 def deferred():
     from twisted.internet.defer import succeed
@@ -96,6 +97,7 @@ class ImplementationTests(SynchronousTestCase):
             ("right.Needs", "cannot be called without arguments"),
             ("right.later", "it returns a coroutine"),
             ("right.deferred", "it returns a Deferred"),
+            ("right.forgets", "the factory returns nothing"),
             ("right.fails", "KeyError: 'key'"),
             ("right.leaves", "no database"),
             ("right.Strange.made", "not that"),

@@ -152,6 +152,11 @@ def _make(found: Any, text: str) -> Any:
         made = found()
     except (Exception, SystemExit) as error:
         raise UnusableError(_told(error, f"--impl {text}")) from error
+    if made is None:
+        raise UnusableError(
+            f"--impl {text}: the factory returns nothing; it must return the"
+            " implementation"
+        )
     if isinstance(made, Deferred) or inspect.isawaitable(made):
         if inspect.iscoroutine(made):
             made.close()
