@@ -17,10 +17,11 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import CannotListenError
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from tests.test_tap import ROOT, TapTestCase
-from twisted_rpc.twistd.listening import is_exposed, why
+from twisted_rpc.twistd.listening import announce, is_exposed, why
 
 _TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
@@ -189,6 +190,23 @@ class WordsTests(TapTestCase):
             ("unix:x", UNIXAddress(b"x"), False),
         ):
             self.assertEqual(is_exposed(text, host), exposed, text)
+
+    def test_announced(self) -> None:
+        """
+        The line that says where something is served says where TLS is spoken.
+        """
+
+        class Port:
+            def getHost(self) -> Any:
+                return IPv4Address("TCP", "127.0.0.1", 5000)
+
+        ports: Any = [Port(), Port()]
+        with capturedLogs() as logged:
+            announce("Calc", ["tcp:5000", "tls:5000"], ports)
+        self.assertEqual(
+            [formatEvent(event) for event in logged],
+            ["serving Calc on tcp:127.0.0.1:5000, tcp:127.0.0.1:5000 (TLS)"],
+        )
 
     def test_why(self) -> None:
         """

@@ -44,15 +44,25 @@ def announce(
     _log.info(
         "serving {summary} on {where}",
         summary=summary,
-        where=", ".join(address(port) for port in ports),
+        where=", ".join(
+            f"{address(port)} (TLS)" if is_secret(text) else address(port)
+            for text, port in zip(listen, ports, strict=True)
+        ),
     )
-    for text, port in zip(listen, ports, strict=False):
+    for text, port in zip(listen, ports, strict=True):
         if is_exposed(text, port.getHost()):
             _log.warn(
                 "{where} is reached from other machines, and what is sent there can"
                 " be read on the way: use a tls: endpoint, or listen on 127.0.0.1",
                 where=address(port),
             )
+
+
+def is_secret(text: str) -> bool:
+    """
+    Whether what is sent to the endpoint C{text} is encrypted.
+    """
+    return text.removeprefix("haproxy:").startswith("tls:")
 
 
 def is_exposed(text: str, host: Any) -> bool:
@@ -62,7 +72,7 @@ def is_exposed(text: str, host: Any) -> bool:
     @param text: the endpoint.
     @param host: the address that is listened on.
     """
-    if text.removeprefix("haproxy:").startswith("tls:"):
+    if is_secret(text):
         return False
     if not isinstance(host, (IPv4Address, IPv6Address)):
         return False
