@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from tests.proofs.banker import IDL
 from tests.proofs.probing import on_reactor, sleep
@@ -36,6 +37,9 @@ LIFE = 1.1
 
 #: Calls that are made at the same time.
 CALLERS = 16
+
+#: What can be killed.
+STORES = ["sqlite", "postgresql", "replicas", "restart"]
 
 _TABLES = (
     "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)",
@@ -197,7 +201,7 @@ class Killing:
         self,
         cycles: int,
         each: int,
-        progress: Progress,
+        progress: Callable[[str], None],
         between: Any = None,
         life: float = LIFE,
     ) -> Counter[str]:
@@ -238,7 +242,7 @@ class Killing:
 
 async def kills(
     reactor: Any,
-    progress: Progress,
+    progress: Callable[[str], None],
     bank: Bank,
     *,
     cycles: int,
@@ -272,58 +276,76 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "stores",
         nargs="*",
-        choices=["sqlite", "postgresql", "replicas", "restart", []],
+        choices=[*STORES, []],
         help="sqlite; postgresql; two replicas on PostgreSQL; PostgreSQL itself"
-        " restarted (all)",
+        " restarted (all of them at once)",
     )
 
 
-def _run(options: Any, progress: Progress) -> list[Figure]:
-    async def main(reactor: Any) -> list[Figure]:
-        seen: list[str] = []
-        well = True
-        wanted = options.stores or ["sqlite", "postgresql", "replicas", "restart"]
+def _restart(server: Postgres) -> Callable[[int], None]:
+    """
+    @return: kills the server of the database every tenth time, and starts it again.
+    """
+
+    def between(cycle: int) -> None:
+        if cycle % 10 == 9:
+            server.kill()
+            server.start()
+
+    return between
+
+
+async def _at_once(reactor: Any, options: Any, progress: Progress) -> list[Figure]:
+    """
+    All that was asked for at the same time: for the most part of it a server is
+    waited for, and what disturbs one another is welcome.
+    """
+    wanted = options.stores or STORES
+    running: list[Deferred[tuple[str, bool]]] = []
+    servers: list[Postgres] = []
+
+    def start(bank: Bank, name: str, **more: Any) -> None:
+        def say(text: str) -> None:
+            progress(f"{name}: {text}")
+
         sizes = {"cycles": options.cycles, "each": options.each}
-        with tempfile.TemporaryDirectory() as folder:
+        running.append(ensureDeferred(kills(reactor, say, bank, **sizes, **more)))
+
+    def database() -> Postgres:
+        servers.append(Postgres())
+        return servers[-1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
             if "sqlite" in wanted:
-                bank = Bank(f"sqlite:{folder}/bank.db")
-                text, good = await kills(reactor, progress, bank, **sizes)
-                progress(text, always=True)
-                seen.append(text)
-                well = well and good
-        if {"postgresql", "replicas", "restart"} & set(wanted):
-            server = Postgres()
-            try:
-                for name in wanted:
-                    if name == "sqlite":
-                        continue
-                    bank = Bank(server.schema())
-
-                    def restart(cycle: int) -> None:
-                        if cycle % 10 == 9:
-                            server.kill()
-                            server.start()
-
-                    text, good = await kills(
-                        reactor,
-                        progress,
-                        bank,
-                        replicas=2 if name == "replicas" else 1,
-                        between=restart if name == "restart" else None,
-                        **sizes,
-                    )
-                    text += "; PostgreSQL restarted every tenth" * (name == "restart")
-                    progress(text, always=True)
-                    seen.append(text)
-                    well = well and good
-            finally:
+                start(Bank(f"sqlite:{folder}/bank.db"), "sqlite")
+            if {"postgresql", "replicas"} & set(wanted):
+                server = database()
+            if "postgresql" in wanted:
+                start(Bank(server.schema()), "postgresql")
+            if "replicas" in wanted:
+                start(Bank(server.schema()), "replicas", replicas=2)
+            if "restart" in wanted:
+                server = database()
+                start(Bank(server.schema()), "restart", between=_restart(server))
+            seen = await gatherResults(running, consumeErrors=True)
+        finally:
+            for server in servers:
                 server.remove()
-        if not well:
-            raise AssertionError("; ".join(seen))
-        whole = options.cycles >= 500 and "sqlite" in wanted
-        return [Figure(row=2, measured="; ".join(seen), met=whole)]
+    texts = [
+        text + "; PostgreSQL restarted every tenth" * (name == "restart")
+        for name, (text, _) in zip(
+            [name for name in STORES if name in wanted], seen, strict=True
+        )
+    ]
+    if not all(good for _, good in seen):
+        raise AssertionError("; ".join(texts))
+    whole = options.cycles >= 500 and len(seen) == len(STORES)
+    return [Figure(row=2, measured="; ".join(texts), met=whole)]
 
-    return on_reactor(main)
+
+def _run(options: Any, progress: Progress) -> list[Figure]:
+    return on_reactor(lambda reactor: _at_once(reactor, options, progress))
 
 
 PROOF = Proof(
