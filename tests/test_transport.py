@@ -4,8 +4,11 @@ Tests for L{twisted_rpc.transport}.
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 from collections.abc import Iterable
+from errno import ENOTSUP
 from itertools import pairwise
 from typing import Any
 
@@ -603,6 +606,7 @@ class FakeTCP(Connection):
     A plain TCP transport without a socket.
 
     @ivar takes: bytes the kernel takes at once, or what it fails with.
+    @ivar options: of the socket; what is not here it does not have.
     """
 
     def __init__(self, takes: Any = 1 << 20) -> None:
@@ -612,6 +616,26 @@ class FakeTCP(Connection):
         self.connected = 1
         self.direct: list[bytes] = []
         self.lazy: list[bytes] = []
+        self.options = {socket.TCP_NODELAY: 0, socket.SO_INCOMING_CPU: 1}
+        self.peer = self.host = IPv4Address("TCP", "127.0.0.1", 5000)
+
+    def getPeer(self) -> IPv4Address:
+        """Who it is connected to."""
+        return self.peer
+
+    def getHost(self) -> IPv4Address:
+        """This side."""
+        return self.host
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """An option of the socket."""
+        if option not in self.options:
+            raise OSError(ENOTSUP, "not supported")
+        return self.options[option]
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Set an option of the socket."""
+        self.options[option] = value
 
     def send(self, data: bytes) -> int:
         """Take some bytes, as a socket that does not block."""
@@ -637,7 +661,7 @@ class FakeTCP(Connection):
 
 class DirectTests(TransportCase):
     """
-    A reply that comes alone is sent at once.
+    What a turn has made is sent at its end.
     """
 
     def answer(self, transport: FakeTCP, calls: int = 1) -> Frames:
@@ -661,12 +685,83 @@ class DirectTests(TransportCase):
 
     def test_several(self) -> None:
         """
-        Several replies of a turn go the transport's way, which batches.
+        Several replies of a turn are sent together.
         """
         transport = FakeTCP()
         self.answer(transport, 2)
-        self.assertEqual(transport.direct, [])
-        self.assertEqual(transport.lazy, [framed(b"reply", b"reply")])
+        self.assertEqual(transport.direct, [framed(b"reply", b"reply")])
+        self.assertEqual(transport.lazy, [])
+
+    def writes(self, transport: FakeTCP, calls: int) -> list[int]:
+        """
+        @return: how many replies are sent at a time.
+        """
+        self.answer(transport, calls)
+        return [len(unframed(data)) for data in transport.direct]
+
+    def test_apart(self) -> None:
+        """
+        A peer on another core can begin with the first half of a long turn's
+        replies before the second is made.
+        """
+        self.patch(os, "sched_getaffinity", lambda pid: {0})
+        self.assertEqual(self.writes(FakeTCP(), 64), [32, 32])
+        self.assertEqual(self.writes(FakeTCP(), 40), [32, 8])
+        self.assertEqual(self.writes(FakeTCP(), 32), [32])
+
+    def test_together(self) -> None:
+        """
+        On the core that both share it could not run meanwhile: one write.
+        """
+        self.patch(os, "sched_getaffinity", lambda pid: {1})
+        self.assertEqual(self.writes(FakeTCP(), 64), [64])
+
+    def test_another_machine(self) -> None:
+        """
+        A peer on another machine runs meanwhile, whichever core its packets
+        come in on.
+        """
+        self.patch(os, "sched_getaffinity", lambda pid: {1})
+        transport = FakeTCP()
+        transport.peer = IPv4Address("TCP", "192.0.2.7", 5000)
+        self.assertEqual(self.writes(transport, 64), [32, 32])
+
+    def test_several_cores(self) -> None:
+        """
+        Where there are several cores for this end, the peer finds one.
+        """
+        self.patch(os, "sched_getaffinity", lambda pid: {0, 1})
+        self.assertEqual(self.writes(FakeTCP(), 64), [32, 32])
+
+    def test_not_on_linux(self) -> None:
+        """
+        Where nothing tells which cores this end may use, their number tells.
+        """
+        affinity = os.sched_getaffinity
+        self.addCleanup(setattr, os, "sched_getaffinity", affinity)
+        del os.sched_getaffinity
+        for cores, writes in ((1, [64]), (2, [32, 32])):
+            self.patch(os, "cpu_count", lambda cores=cores: cores)
+            transport = FakeTCP()
+            transport.options[socket.SO_INCOMING_CPU] = 0
+            self.assertEqual(self.writes(transport, 64), writes)
+
+    def test_no_delay(self) -> None:
+        """
+        No frame waits until the peer acknowledges the one before it.
+        """
+        transport = FakeTCP()
+        Frames(self.clock).makeConnection(transport)
+        self.assertEqual(transport.options[socket.TCP_NODELAY], 1)
+
+    def test_no_delay_of_unix(self) -> None:
+        """
+        A Unix socket has no such option.
+        """
+        transport = FakeTCP()
+        del transport.options[socket.TCP_NODELAY]
+        Frames(self.clock).makeConnection(transport)
+        self.assertEqual(list(transport.options), [socket.SO_INCOMING_CPU])
 
     def test_unasked(self) -> None:
         """

@@ -9,6 +9,8 @@ does not read.
 
 from __future__ import annotations
 
+import os
+import socket
 from fcntl import ioctl
 from struct import Struct
 from termios import FIONREAD
@@ -19,6 +21,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
     ISSLTransport,
+    ITCPTransport,
     ITransport,
 )
 from twisted.internet.tcp import Connection as TCPConnection
@@ -44,6 +47,11 @@ _ALWAYS_FRESH.fresh = float("inf")
 #: that a flood on one connection costs the rest 0.5 ms and not 97 ms.
 FRAMES_A_TURN = 64
 
+#: After so many frames of a turn, what they made is sent to a peer that can run
+#: meanwhile.  With 64 calls in flight the two ends would else only wait for one
+#: another: 79,000 calls a second on two cores instead of 169,000.
+FRAMES_A_WRITE = 32
+
 #: How much is handed to the transport at once.  A larger answer goes in slices,
 #: because "has the peer taken anything?" can be seen only between them.
 SLICE = 64 * KIB
@@ -56,7 +64,7 @@ class FrameProtocol(Int32StringReceiver):
 
     A subclass gets C{stringReceived} for each frame and L{turnEnded} after the
     last of those that were there, and sends with L{send_frame}.  All frames sent
-    during a turn leave in one write.
+    during a turn leave in one write, or two.
 
     @ivar heard: when bytes last came, in the clock's seconds.
     @ivar arrived: when they can have come at the earliest: what the kernel kept
@@ -174,6 +182,8 @@ class FrameProtocol(Int32StringReceiver):
         transport = self.transport
         if not ISSLTransport.providedBy(transport):
             transport.registerProducer(self, True)
+        if ITCPTransport.providedBy(transport):
+            _send_at_once(transport)
         # Below TLS this would send clear text, so: TCP and nothing on top.
         self._direct = isinstance(transport, TCPConnection) and not transport.TLS
         if self._direct:
@@ -283,12 +293,14 @@ class FrameProtocol(Int32StringReceiver):
                 frames += 1
                 offset = stop
                 received(data[start:stop])
+                if frames == FRAMES_A_WRITE and self._out and self._apart:
+                    self._flush()
         finally:
             self._turn = False
             self.frames_received += frames
             self.turnEnded()
             if self._out:
-                self._flush(alone=frames == 1)
+                self._flush()
         if offset < end or self._halted:
             self._end_turn(data, offset)
         elif self._frame_started is not None:
@@ -426,15 +438,14 @@ class FrameProtocol(Int32StringReceiver):
         if size > SLICE:
             self._flush()
 
-    def _flush(self, *, alone: bool = False) -> None:
+    def _flush(self) -> None:
         data = b"".join(self._out)
         self._out.clear()
         self._out_size = 0
-        # Answering at once spares a call that comes alone the second turn of
-        # the reactor that a write would cost (15.5 against 10.9 us of CPU).
-        # With several in a turn the transport's own buffer makes fewer and
-        # larger sends, so it is left to it.
-        if alone and self._idle:
+        # A write is sent in the reactor's next turn only, after asking the kernel
+        # whether it may: 15.5 instead of 10.9 us of CPU for a call that comes
+        # alone, and 5 % more for each of 64.
+        if self._idle:
             try:
                 # What writeSomeData does, without three calls around it.
                 sent = self.transport.socket.send(data)
@@ -445,6 +456,23 @@ class FrameProtocol(Int32StringReceiver):
                 return
             data = data[sent:]
         self._write(data)
+
+    @property
+    def _apart(self) -> bool:
+        """
+        Whether the peer can run while this end does.  On the core that both
+        share, it would interrupt it: 17 % more CPU for nothing.
+        """
+        if not self._direct:
+            return False
+        cores = _cores()
+        if len(cores) > 1:
+            return True
+        transport = self.transport
+        if _host(transport.getPeer()) != _host(transport.getHost()):
+            return True
+        # On one machine, a packet comes in on the core that has sent it.
+        return _incoming_core(transport.socket) not in cores
 
     @property
     def _idle(self) -> bool:
@@ -612,6 +640,39 @@ class FrameProtocol(Int32StringReceiver):
             setattr(self, name, None)
             if call is not None and call.active():
                 call.cancel()
+
+
+def _send_at_once(transport: ITCPTransport) -> None:
+    """
+    Have no frame wait until what was sent before it is acknowledged, up to 40 ms.
+    """
+    try:
+        if not transport.getTcpNoDelay():
+            transport.setTcpNoDelay(True)
+    except OSError:
+        # A Unix socket: Twisted makes no difference.
+        pass
+
+
+def _cores() -> set[int]:
+    """
+    Where this process may run.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _incoming_core(connection: socket.socket) -> int:
+    """
+    The core that took the last packet; -1: there is no telling.
+    """
+    option = getattr(socket, "SO_INCOMING_CPU", None)
+    return -1 if option is None else connection.getsockopt(socket.SOL_SOCKET, option)
+
+
+def _host(address: Any) -> object:
+    return getattr(address, "host", None)
 
 
 def _waits(descriptor: int) -> bool:
