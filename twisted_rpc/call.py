@@ -200,6 +200,10 @@ _current: ContextVar[Request | None] = ContextVar(
 calling: Callable[[], Request | None] = _current.get
 
 
+#: Make a request the current one of this context.
+make_current: Callable[[Request], object] = _current.set
+
+
 def current_call() -> Request:
     """
     The call this code runs for.

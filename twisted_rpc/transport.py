@@ -166,6 +166,18 @@ class FrameProtocol(Int32StringReceiver):
         does now.
         """
 
+    def framesReceived(self, data: bytes, offset: int, most: int) -> tuple[int, int]:
+        """
+        Several frames are there: a subclass may take some of them in a way of
+        its own.  The others go to C{stringReceived}.
+
+        @param offset: where the first of them stands in C{data}.
+        @param most: how many may be taken in this turn.
+
+        @return: where the first stands that was not taken, and how many were.
+        """
+        return offset, 0
+
     def lengthLimitExceeded(self, length: int) -> None:
         """
         A frame is announced that is empty or above L{Limits.max_frame}; its
@@ -270,7 +282,7 @@ class FrameProtocol(Int32StringReceiver):
         """
         Hand on the frames in C{data}, and hold what is left of it.
         """
-        offset = frames = 0
+        offset = frames = fruitless = 0
         end = len(data)
         limit = self.MAX_LENGTH
         received = self.stringReceived
@@ -290,6 +302,15 @@ class FrameProtocol(Int32StringReceiver):
                 if stop > end:
                     self._needed = 4 + length
                     break
+                if (stop < end or frames) and fruitless < 2:
+                    offset, taken = self.framesReceived(
+                        data, offset, FRAMES_A_TURN - frames
+                    )
+                    if taken:
+                        frames += taken
+                        fruitless = 0
+                        continue
+                    fruitless += 1
                 frames += 1
                 offset = stop
                 received(data[start:stop])

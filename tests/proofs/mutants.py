@@ -37,8 +37,8 @@ from twisted_rpc.testing.simulation import Violation
 Mistake = list[tuple[Any, str, Any]]
 
 _ATTACH: Final = MemoryStore.attach
-_SESSIONLESS: Final = deduplicate._Deduplication._sessionless
-_RESPOND: Final = deduplicate._Deduplication.respond
+_SESSIONLESS: Final = deduplicate.Deduplication._sessionless
+_RESPOND: Final = deduplicate.Deduplication.respond
 _REFRESH: Final = Link._refresh
 
 
@@ -176,7 +176,7 @@ MACHINE: Final[dict[str, Mistake]] = {
     "floor_before_lookup": _sessionless(_floor_first),
     "restart_without_floor": [(MemoryStore, "start", lambda *_: None)],
     "key_without_principal": [
-        (deduplicate._Deduplication, "_sessionless", _of_everybody)
+        (deduplicate.Deduplication, "_sessionless", _of_everybody)
     ],
 }
 
@@ -187,7 +187,7 @@ SIMULATION: Final[dict[str, Mistake]] = {
     "one_refusal_is_enough": [(Call, "ambiguous", _NEVER)],
     "memory_store_forgets_epoch": [(MemoryStore, "attach", _attach_unknown)],
     "client_restamps": [(strangers, "RESTAMPING", True)],
-    "key_has_source_port": [(deduplicate._Deduplication, "respond", _by_connection)],
+    "key_has_source_port": [(deduplicate.Deduplication, "respond", _by_connection)],
 }
 
 #: Found by the simulation over SQLite.

@@ -89,7 +89,7 @@ def deduplicating(store: MemoryStore) -> Interceptor:
     """
 
     def interceptor(responder: Responder) -> Responder:
-        return _Deduplication(store, responder).respond
+        return Deduplication(store, responder).respond
 
     return interceptor
 
@@ -119,12 +119,19 @@ def bounded(store: Any) -> Interceptor:
     return interceptor
 
 
-class _Deduplication:
+class Deduplication:
+    """
+    What L{deduplicating} puts around a responder.
+    """
+
     def __init__(self, store: MemoryStore, responder: Responder) -> None:
         self._store = store
         self._responder = responder
 
     def respond(self, request: Request) -> Answer:
+        """
+        Answer one call.
+        """
         session: Session | None = request.origin.session
         if session is None:
             return self._sessionless(request)
@@ -229,10 +236,23 @@ class _Deduplication:
                 retry_after=1.0,
             )
         store.claim(holder, key, record)
+        return self.claimed(request, holder, key, record, self._responder)
+
+    def claimed(
+        self,
+        request: Request,
+        holder: Session | Ledger,
+        key: Any,
+        record: Record,
+        responder: Responder,
+    ) -> Answer:
+        """
+        Run a call whose record has been made, and write its end there.
+        """
         # A duplicate that the implementation itself causes, before it returns,
         # finds the record but nothing to wait for yet.
         try:
-            answer = self._responder(request)
+            answer = responder(request)
         except BaseException as error:
             self._ended(holder, key, record, known(error), request)
             raise

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -37,7 +37,9 @@ class Dispatch:
     Runs implementations.
 
     @ivar idle: called when L{running} becomes 0.
+    @ivar pressure: whether admission has to look at each call.
     @ivar reactor: what it runs on.
+    @ivar slow: seconds for which nothing should hold it.
     """
 
     _log = Logger(namespace="twisted_rpc.server")
@@ -55,7 +57,7 @@ class Dispatch:
         self.idle: Callable[[], None] | None = None
         self._admission = admission
         self._admit = admission.admit
-        self._pressure = admission.pressure
+        self.pressure = admission.pressure
         self._slots = admission.slots
         # What has waited for its slot, and has it.
         self._admitted: Request | None = None
@@ -65,8 +67,8 @@ class Dispatch:
         if self._loop is not None:
             forget_calls(reactor)
         self._debug_errors = debug_errors
-        self._slow = slow
-        self._watch = Watch(self._seconds, slow, self._name_slow)
+        self.slow = slow
+        self._watch = Watch(self._seconds, slow, self.name_slow)
 
     def respond(self, request: Request) -> Answer:
         """
@@ -78,7 +80,7 @@ class Dispatch:
         started = seconds()
         if (
             request.deadline <= started
-            or self._pressure.level
+            or self.pressure.level
             or request.origin.restricted
             or not request.seq
         ) and request is not self._admitted:
@@ -106,18 +108,45 @@ class Dispatch:
             result = context.run(run_current, request, method.function, args)
             if type(result) is CoroutineType:
                 result = start(result, context, self._loop, self._watch, request)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self._error(request, error) from error
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            self.raised(error, request)
         held = seconds() - started
-        if held > self._slow:
-            self._name_slow(request, held)
+        if held > self.slow:
+            self.name_slow(request, held)
+        return self._answered(request, context, result)
+
+    def finish(self, context: Context, result: Any, request: Request) -> Answer:
+        """
+        The answer of a call whose implementation has returned.
+
+        @param context: where it ran.
+        """
+        if type(result) is CoroutineType:
+            started = self._seconds()
+            try:
+                result = start(result, context, self._loop, self._watch, request)
+            except BaseException as error:  # noqa: BLE001 - it is raised again
+                self.raised(error, request)
+            held = self._seconds() - started
+            if held > self.slow:
+                self.name_slow(request, held)
+        return self._answered(request, context, result)
+
+    def raised(self, error: BaseException, request: Request) -> NoReturn:
+        """
+        End a call whose implementation has raised.
+
+        @raise RPCError: what its caller is told.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        raise self._error(request, error) from error
+
+    def _answered(self, request: Request, context: Context, result: Any) -> Answer:
         if type(result) is Deferred:
             return self._wait(request, result)
-        encode = method.encode_result
         try:
-            encoded: bytes = encode(result)
+            encoded: bytes = request.method.encode_result(result)
         except InvalidValue as error:
             # A subclass of Deferred, or something else to wait for.
             if isinstance(result, Deferred):
@@ -301,7 +330,10 @@ class Dispatch:
     def _internal(self, message: str, error_id: str) -> RPCError:
         return RPCError(Code.INTERNAL, message, executed="yes", error_id=error_id)
 
-    def _name_slow(self, request: Request, held: float) -> None:
+    def name_slow(self, request: Request, held: float) -> None:
+        """
+        Tell of a call that held the reactor for so many seconds.
+        """
         self._log.warn(
             "{service}.{method} held the reactor for {milliseconds} ms, and every other"
             " call with it; mark it @threaded or make it asynchronous",

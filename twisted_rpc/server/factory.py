@@ -38,6 +38,7 @@ from twisted_rpc.server.overload.method_limits import MethodLimits
 from twisted_rpc.server.overload.slots import Slots
 from twisted_rpc.server.promises import check_classes
 from twisted_rpc.server.protocol import ServerProtocol
+from twisted_rpc.server.straight import Straight
 from twisted_rpc.server.threads import Threads
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import TLS_NAME
@@ -119,6 +120,7 @@ class Shared:
             deprecation=Deprecation(self.counters),
             limits=self.method_limits,
         )
+        self.straight = Straight(self.methods, self.dispatch, self.store)
         self.services = {name: each.schema for name, each in registry.services.items()}
         self.agreement = Agreement(self.services, earlier)
         self._started = False

@@ -25,6 +25,9 @@ class ServedMethod:
     One method, everything about it that a call needs looked up beforehand.
 
     @ivar respond: what a call of it goes through, outermost first.
+    @ivar straight: whether there is nothing in that which
+        L{twisted_rpc.server.straight} does not do too.
+    @ivar recorded: whether that is with a record.
     @ivar inner: the last part of that: limits, arguments, implementation.
     @ivar limit: of the IDL, or C{None}.
     @ivar timeout: seconds a call has that names no timeout itself.
@@ -40,9 +43,11 @@ class ServedMethod:
         "inner",
         "limit",
         "oneway",
+        "recorded",
         "respond",
         "schema",
         "service",
+        "straight",
         "streams",
         "threaded",
         "timeout",
@@ -57,6 +62,7 @@ class ServedMethod:
         *,
         inner: Responder,
         limit: MethodLimit | None,
+        straight: bool,
     ) -> None:
         schema = implemented.schema
         self.inner = inner
@@ -75,6 +81,8 @@ class ServedMethod:
         self.encode_result = schema.encode_result
         self.encode_exception = schema.encode_exception
         self.respond = respond
+        self.straight = straight
+        self.recorded = schema.delivery != "readonly"
 
 
 class MissingMethod:
@@ -183,6 +191,7 @@ class Methods:
         # The user's, outermost: authorization and logs see every attempt, and the
         # exceptions of the IDL as what they are there.
         self._outer = compose(*interceptors, declaring) if interceptors else compose()
+        self._intercepted = bool(interceptors)
         self._store = store
         if isinstance(store, MemoryStore):
             self._recording: Responder = _inner
@@ -248,7 +257,27 @@ class Methods:
         if schema.deprecated is not None:
             respond = self._deprecation.noting(schema)(respond)
         return ServedMethod(
-            implemented, respond, self._default_timeout, inner=inner, limit=limit
+            implemented,
+            respond,
+            self._default_timeout,
+            inner=inner,
+            limit=limit,
+            straight=limit is None and self._is_straight(implemented),
+        )
+
+    def _is_straight(self, implemented: Any) -> bool:
+        schema = implemented.schema
+        return not (
+            self._intercepted
+            or implemented.threaded
+            or schema.streams_result
+            or schema.streams_parameter
+            or schema.deprecated is not None
+            # Another store answers later.
+            or (
+                not isinstance(self._store, MemoryStore)
+                and schema.delivery in {"once", "transactional"}
+            )
         )
 
     def _refusal(self, request: Request) -> RPCError | None:

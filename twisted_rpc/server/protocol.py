@@ -15,16 +15,16 @@ from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rpc.call import Answer, Request
+from twisted_rpc.call import Answer, Request, Responder
 from twisted_rpc.delivery.memory import ANONYMOUS
-from twisted_rpc.delivery.records import Session
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.control import Control
 from twisted_rpc.server.hello import Negotiation
 from twisted_rpc.server.methods import ServedMethod
 from twisted_rpc.server.overload.callers import Caller
+from twisted_rpc.server.straight import StraightProtocol
 from twisted_rpc.server.waiting import Waiting
-from twisted_rpc.transport import FrameProtocol, peer_name
+from twisted_rpc.transport import peer_name
 from twisted_rpc.wire.messages import (
     REPLY_ID,
     REPLY_RESULT,
@@ -34,7 +34,6 @@ from twisted_rpc.wire.messages import (
     write_error,
     write_reply,
     write_stamp,
-    write_tail,
 )
 from twisted_rpc.wire.server import (
     ControlReceived,
@@ -51,7 +50,7 @@ _REPLY_SIZE: Final = len(REPLY_ID) + len(REPLY_RESULT)
 
 
 @implementer(IHandshakeListener)
-class ServerProtocol(FrameProtocol):
+class ServerProtocol(StraightProtocol):
     """
     The server's end of a connection.
 
@@ -59,11 +58,8 @@ class ServerProtocol(FrameProtocol):
     @ivar principal: who is at the other end.
     @ivar caller: what that one has in progress; C{None} for C{anonymous}.
     @ivar host: where it comes from, once that is known.
-    @ivar session: the session of an extended connection.
     @ivar inflight: calls that have started and not ended.
     @ivar going_away: C{$goaway} was sent; nothing new is started here.
-    @ivar restricted: L{Admission} has to look at each call, because the
-        connection goes away or has all the calls in progress it may have.
     @ivar ping: the agreed interval in seconds; 0: none.
     """
 
@@ -76,11 +72,9 @@ class ServerProtocol(FrameProtocol):
         "_secured",
         "_services",
         "_stamp",
-        "_tail",
         "_waiting",
         "authenticated",
         "caller",
-        "connection",
         "expires",
         "going_away",
         "host",
@@ -88,38 +82,37 @@ class ServerProtocol(FrameProtocol):
         "peer",
         "ping",
         "principal",
-        "restricted",
         "seconds",
-        "session",
         "shared",
-        "wall",
     )
 
     def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.clock, shared.limits, shared.pulse)
-        self.shared = shared
-        self.connection = ServerConnection(
-            shared.limits, strict_json=shared.strict_json
+        super().__init__(
+            shared.clock,
+            shared.limits,
+            shared.pulse,
+            connection=ServerConnection(shared.limits, strict_json=shared.strict_json),
+            straight=shared.straight,
+            wall=shared.wall,
         )
+        self.shared = shared
         self.principal: str = ANONYMOUS
         self.caller: Caller | None = None
         self.host: str | None = None
         # TLS is agreed, where there is any.
         self._secured = False
-        self.session: Session | None = None
         self.inflight = 0
-        self.going_away = self.restricted = False
+        self.going_away = False
         self.authenticated = True
         self.ping = self.expires = 0.0
         self.peer = ""
         # When a sweep last found a call here.
         self._busy_at = 0.0
         self.seconds = self._seconds
-        self.wall = shared.wall
         self._services = shared.methods.table
         self._receive = self.connection.receive
         self._waiting: dict[str, list[Waiting]] = {}
-        self._stamp = self._tail = b""
+        self._stamp = b""
         self._connected_at = self.heard
 
     # -- the connection begins ------------------------------------------------------
@@ -227,9 +220,12 @@ class ServerProtocol(FrameProtocol):
             # After the request is classified (D7).
             self.shared.store.release(self.session, ack)  # type: ignore[arg-type]
 
-    def _call(self, request: Request) -> None:
+    def call(self, request: Request, responder: Responder) -> None:
+        """
+        Answer a call with what C{responder} says.
+        """
         try:
-            answer: Answer = request.method.respond(request)
+            answer = responder(request)
         except Exception as error:  # noqa: BLE001 - of an interceptor of the user's
             self._failed(request, error)
         else:
@@ -252,7 +248,7 @@ class ServerProtocol(FrameProtocol):
         """
         # The id of a session needs no escaping.
         request_id = request.id.encode()
-        tail = self._tail or self._new_tail()
+        tail = self._tail or self.new_tail()
         size = _REPLY_SIZE + len(request_id) + len(result) + len(tail)
         if size > self.connection.peer_max_frame:
             self._too_big(request, size)
@@ -297,7 +293,7 @@ class ServerProtocol(FrameProtocol):
             return
         request.seq = self.connection.seq
         if ext is None:
-            self._call(request)
+            self.call(request, method.respond)
             return
         request.attempt = ext.attempt
         request.oneway = ext.oneway
@@ -309,7 +305,7 @@ class ServerProtocol(FrameProtocol):
         if ext.stream or ext.credit is not None:
             self._streamed(request, method)
             return
-        self._call(request)
+        self.call(request, method.respond)
         if ext.ack is not None and self.session is not None:
             self.shared.store.release(self.session, ext.ack)
 
@@ -331,7 +327,7 @@ class ServerProtocol(FrameProtocol):
         except RPCError as error:
             self.fail(request, error)
             return
-        except Exception:  # noqa: BLE001 - as in _call
+        except Exception:  # noqa: BLE001 - as in call
             self.fail(request, self.unexpected(request, Failure()))
             return
         if isinstance(answer, bytes):
@@ -399,7 +395,8 @@ class ServerProtocol(FrameProtocol):
         """
         The next turn has a time of its own.
         """
-        self._stamp = self._tail = b""
+        super().turnEnded()
+        self._stamp = b""
 
     @property
     def stamp(self) -> bytes:
@@ -412,12 +409,6 @@ class ServerProtocol(FrameProtocol):
             if self._turn:
                 self._stamp = stamp
         return stamp
-
-    def _new_tail(self) -> bytes:
-        tail = write_tail(self.wall())
-        if self._turn:
-            self._tail = tail
-        return tail
 
     def reply(self, request: Request, result: bytes) -> None:
         """

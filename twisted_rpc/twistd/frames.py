@@ -114,6 +114,8 @@ def _follow(protocol: Any, secrets: Secrets) -> None:
         send_parts(size, parts)
 
     protocol.stringReceived = received
+    # Every frame goes by it.
+    protocol.straight = None
     protocol.send_frame = sent
     protocol.send_parts = sent_in_parts
 

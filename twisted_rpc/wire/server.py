@@ -133,6 +133,8 @@ class ServerConnection:
 
     @ivar state: what has happened so far.
     @ivar extended: whether hello has succeeded.
+    @ivar ordinary: whether calls may be read in the short way.
+    @ivar prefix: how the ids of the session begin.
     @ivar seq: the sequence number of the call that L{receive} returned last.
     @ivar session: the session of an extended connection, C{""} before.
     """
@@ -140,12 +142,12 @@ class ServerConnection:
     __slots__ = (
         "_faults",
         "_limits",
-        "_ordinary",
-        "_prefix",
         "_prefix_length",
         "_strict_json",
         "extended",
+        "ordinary",
         "peer_max_frame",
+        "prefix",
         "seq",
         "session",
         "state",
@@ -155,9 +157,9 @@ class ServerConnection:
         self._limits = limits
         self._strict_json = strict_json
         self._faults = 0
-        self._prefix = ""
+        self.prefix = ""
         self._prefix_length = 0
-        self._ordinary = False
+        self.ordinary = False
         self.state = State.NEW
         self.extended = False
         self.seq = 0
@@ -172,7 +174,7 @@ class ServerConnection:
         @return: a call to run, whose sequence number is L{seq} on an extended
             connection; or what else came; or the answer to what is not legal.
         """
-        if self._ordinary:
+        if self.ordinary:
             try:
                 call = _read_call(frame)
             except Exception:  # noqa: BLE001, S110 - it is read again below
@@ -180,12 +182,12 @@ class ServerConnection:
             else:
                 request_id = call.request_id
                 seq = self.seq + 1
-                if request_id == f"{self._prefix}{seq}":
+                if request_id == f"{self.prefix}{seq}":
                     # Nearly always the number that comes next: 0.13 us, where
                     # to take the id apart and look at it takes 0.34.
                     self.seq = seq
                     return call
-                if request_id.startswith(self._prefix):
+                if request_id.startswith(self.prefix):
                     digits = request_id[self._prefix_length :]
                     # 16 digits hold 2^53 - 1; int() would read "+1" and "1_0" too.
                     if (
@@ -269,7 +271,7 @@ class ServerConnection:
             return self._illegal(request_id, "seq must be from 1 to 2^53-1")
         if len(digits) > 15:
             # The number that comes next may be too high.
-            self._ordinary = False
+            self.ordinary = False
         if session != self.session:
             return Refusal(
                 request_id,
@@ -331,10 +333,10 @@ class ServerConnection:
         """
         self.state = State.EXTENDED
         self.extended = True
-        self._ordinary = not self._strict_json
+        self.ordinary = not self._strict_json
         self.session = session
-        self._prefix = session + ":"
-        self._prefix_length = len(self._prefix)
+        self.prefix = session + ":"
+        self._prefix_length = len(self.prefix)
         self.peer_max_frame = hello.limits.max_frame
 
     def refuse(self) -> None:

@@ -1,0 +1,604 @@
+"""
+Tests for calls that come together: they are answered as those that come alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextvars import ContextVar
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.raw import Conversation
+from twisted_rpc import Limits, RPCError, current_call, threaded
+from twisted_rpc.call import calling
+from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.errors import Code
+from twisted_rpc.server.straight import StraightProtocol
+
+IDL = """
+service Work {
+    int add(int a, int b);
+    @readonly int peek(int a);
+    @idempotent string text(int length);
+    int later(int a);
+    int awaited(int a);
+    int soon(int a);
+    int fail(string how);
+    int seen(int a);
+    int hold(int milliseconds);
+    @deprecated("gone soon") int old(int a);
+    int thread(int a);
+    string wrong();
+}
+"""
+
+#: Set by an implementation, as by a library that it uses.
+COLOUR: ContextVar[str] = ContextVar("colour", default="none")
+
+
+class Work:
+    """
+    Notes what ran, and what it saw.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.log: list[tuple[Any, ...]] = []
+        self.waiting: list[Deferred[int]] = []
+
+    def _note(self, *what: Any) -> None:
+        call = current_call()
+        self.log.append(
+            (
+                *what,
+                call.name,
+                call.id.partition(":")[2],
+                call.seq,
+                call.params,
+                round(call.time_left, 6),
+                call.attempt,
+                COLOUR.get(),
+            )
+        )
+
+    def add(self, a: int, b: int) -> int:
+        """The sum."""
+        self._note(a, b)
+        return a + b
+
+    def peek(self, a: int) -> int:
+        """Itself."""
+        self._note(a)
+        return a
+
+    def text(self, length: int) -> str:
+        """So many letters."""
+        self._note(length)
+        return "x" * length
+
+    def later(self, a: int) -> Deferred[int]:
+        """When the test says so."""
+        self._note(a)
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+    def soon(self, a: int) -> Deferred[int]:
+        """At once, in a Deferred."""
+        self._note(a)
+        return succeed(a)
+
+    async def awaited(self, a: int) -> int:
+        """When the test says so; what it has set goes with it."""
+        self._note(a)
+        COLOUR.set("awaited")
+        self.waiting.append(Deferred())
+        await self.waiting[-1]
+        self._note("after")
+        return a
+
+    def fail(self, how: str) -> int:
+        """Fail."""
+        self._note(how)
+        if how == "unrun":
+            raise RPCError(Code.UNAVAILABLE, "not now", executed="no")
+        if how == "rpc":
+            raise RPCError(Code.NOT_FOUND, "no such thing")
+        raise ZeroDivisionError("a secret")
+
+    def seen(self, a: int) -> int:
+        """Set a variable, and say what was there."""
+        self._note(a)
+        COLOUR.set(f"of {a}")
+        return a
+
+    def hold(self, milliseconds: int) -> int:
+        """Let time pass."""
+        self._note(milliseconds)
+        self.clock.advance(milliseconds / 1000)
+        return milliseconds
+
+    def old(self, a: int) -> int:
+        """Itself."""
+        self._note(a)
+        return a
+
+    @threaded
+    def thread(self, a: int) -> int:
+        """Itself."""
+        return a
+
+    def wrong(self) -> Any:
+        """Not what the IDL says."""
+        self._note()
+        return 5
+
+
+def frame(
+    session: str,
+    seq: int | str,
+    method: str = "add",
+    params: bytes = b"[5,3]",
+    *,
+    timeout: int = 10_000,
+    ack: int = 1,
+    more: str = "",
+    layout: str = '{"request_id":"%s","method":"%s","params":%s,"timestamp":1.5,"service":"Work","ext":{%s}}',
+) -> bytes:
+    """
+    A request, as our own client writes it but for what is said otherwise.
+    """
+    ext = f'"timeout":{timeout},"ack":{ack}{more}'
+    return (layout % (f"{session}:{seq}", method, params.decode(), ext)).encode()
+
+
+class Told:
+    """
+    A server, and a peer that sends it frames.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.work = Work(None)
+        self.talk = Conversation(IDL, self.work, **options)
+        self.work.clock = self.talk.clock
+        self.peer, self.session = self.talk.extended()
+        (self.protocol,) = self.talk.server.factory.shared.connections
+        self.kept: Any = self.protocol.session
+        self.store: Any = self.talk.server.factory.shared.store
+
+    def tell(self, frames: list[bytes]) -> list[Any]:
+        """
+        Send frames, all at once.
+
+        @return: what is answered.
+        """
+        before = len(self.peer.frames)
+        self.peer.transport.write(
+            b"".join(len(each).to_bytes(4, "big") + each for each in frames)
+        )
+        self.talk.pump()
+        return self.peer.frames[before:]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """
+        What is left behind in the server.
+        """
+        kept, store = self.kept, self.store
+        shared = self.talk.server.factory.shared
+        return {
+            "records": {
+                seq: (
+                    record.method.wire_name,
+                    record.params,
+                    record.state,
+                    re.sub("error_id [0-9a-f]+", "", str(record.outcome)),
+                    record.size,
+                )
+                for seq, record in kept.records.items()
+            },
+            "floor": kept.floor,
+            "bytes": (kept.bytes, store.bytes),
+            "running": (kept.running, shared.dispatch.running),
+            "inflight": self.protocol.inflight,
+            "figures": shared.counters.figures(self.protocol.frames_received),
+            "closing": self.protocol.closing,
+            "log": self.work.log,
+        }
+
+    def end(self) -> None:
+        """
+        Let everything end.
+        """
+        for each in self.work.waiting:
+            each.callback(7)
+        self.work.waiting.clear()
+        self.talk.pump()
+
+
+def plain(answers: list[Any], session: str) -> list[Any]:
+    """
+    Answers without what differs from server to server.
+    """
+    text = json.dumps(answers).replace(session, "SESSION")
+    found: list[Any] = json.loads(text)
+    for answer in found:
+        # Of when the turn, or its first answer, began.
+        del answer["timestamp"]
+        if "error_id" in answer.get("ext", {}):
+            answer["ext"]["error_id"] = answer["error"] = "some"
+    return found
+
+
+class Taken:
+    """
+    Counts the frames that go the straight way.
+    """
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self.frames = 0
+        received = StraightProtocol.framesReceived
+
+        def counted(
+            protocol: StraightProtocol, data: bytes, offset: int, most: int
+        ) -> tuple[int, int]:
+            behind, frames = received(protocol, data, offset, most)
+            self.frames += frames
+            return behind, frames
+
+        patcher = patch.object(StraightProtocol, "framesReceived", counted)
+        patcher.start()
+        case.addCleanup(patcher.stop)
+
+
+class StraightTests(SynchronousTestCase):
+    """
+    Calls that come in one piece.
+    """
+
+    def start(self, **options: Any) -> Told:
+        """
+        A server, and a peer of it.
+        """
+        told = Told(**options)
+        self.addCleanup(told.talk.close)
+        return told
+
+    def test_together(self) -> None:
+        """
+        Calls that come together go the straight way: several methods, each with its
+        time, and acks.
+        """
+        taken, told = Taken(self), self.start()
+        answers = told.tell(
+            [
+                frame(told.session, 1),
+                frame(told.session, 2),
+                frame(told.session, 3, "peek", b"[7]", timeout=500),
+                frame(told.session, 4, "text", b"[2]", ack=3),
+                frame(told.session, 5, "add", b"[1,1]", ack=3),
+            ]
+        )
+        self.assertEqual([each["result"] for each in answers], [8, 8, 7, "xx", 2])
+        self.assertEqual(taken.frames, 5)
+        self.assertEqual(
+            [(name, time) for *_, name, _, _, _, time, _, _ in told.work.log],
+            [("add", 10), ("add", 10), ("peek", 0.5), ("text", 10), ("add", 10)],
+        )
+        # What was acknowledged is gone; what only reads was never there.
+        self.assertEqual(sorted(told.kept.records), [4, 5])
+        self.assertEqual(told.kept.floor, 2)
+
+    def test_alone(self) -> None:
+        """
+        A call that comes alone does not.
+        """
+        taken, told = Taken(self), self.start()
+        for seq in (1, 2, 3):
+            (answer,) = told.tell([frame(told.session, seq)])
+            self.assertEqual(answer["result"], 8)
+        self.assertEqual(taken.frames, 0)
+
+    def test_no_other_way(self) -> None:
+        """
+        Neither do calls of which the straight way does not do all: with
+        interceptors, in threads, of deprecated methods, or with strict JSON.
+        """
+        taken = Taken(self)
+        for options, method in (
+            ({"interceptors": [lambda responder: responder]}, "soon"),
+            ({"strict_json": True}, "soon"),
+            ({}, "old"),
+        ):
+            told = self.start(**options)
+            answers = told.tell(
+                [frame(told.session, seq, method, b"[4]") for seq in (1, 2, 3)]
+            )
+            self.assertEqual([each["result"] for each in answers], [4, 4, 4])
+        told = self.start()
+        told.tell([frame(told.session, seq, "thread", b"[4]") for seq in (1, 2)])
+        while told.talk.server.factory.shared.threads.outstanding:
+            told.talk.clock.wait_for_thread(10)
+            told.talk.pump()
+        self.assertEqual([each["result"] for each in told.peer.frames[-2:]], [4, 4])
+        self.assertEqual(taken.frames, 0)
+
+    def test_unusual_among_others(self) -> None:
+        """
+        Calls that are written in another way are answered in their turn, and those
+        behind them go the straight way again.
+        """
+        taken, told = Taken(self), self.start()
+        answers = told.tell(
+            [
+                frame(told.session, 1),
+                frame(told.session, 2, more=',"meta":{"a":"b"}'),
+                frame(told.session, 3),
+                frame(told.session, 4),
+                b'{"request_id":"$1","method":"ping","params":[],"timestamp":1,"service":"$rpc"}',
+                frame(told.session, 5),
+            ]
+        )
+        self.assertEqual(len(answers), 6)
+        self.assertEqual([each["result"] for each in answers[:4]], [8, 8, 8, 8])
+        self.assertEqual(answers[5]["result"], 8)
+        self.assertEqual(taken.frames, 4)
+
+    def test_another_writer(self) -> None:
+        """
+        A client that writes in another way is not looked at again and again.
+        """
+        looked: list[int] = []
+        received = StraightProtocol.framesReceived
+
+        def counted(
+            protocol: StraightProtocol, data: bytes, offset: int, most: int
+        ) -> tuple[int, int]:
+            looked.append(offset)
+            return received(protocol, data, offset, most)
+
+        self.patch(StraightProtocol, "framesReceived", counted)
+        told = self.start()
+        answers = told.tell(
+            [frame(told.session, seq, more=',"attempt":1') for seq in range(1, 21)]
+        )
+        self.assertEqual([each["result"] for each in answers], [8] * 20)
+        self.assertEqual(len(looked), 2)
+
+    def test_variables(self) -> None:
+        """
+        What an implementation sets in its context no other call sees.
+        """
+        taken, told = Taken(self), self.start()
+        told.tell(
+            [frame(told.session, seq, "seen", b"[%d]" % seq) for seq in range(1, 6)]
+        )
+        self.assertEqual([entry[-1] for entry in told.work.log], ["none"] * 5)
+        self.assertEqual(taken.frames, 5)
+        self.assertEqual(COLOUR.get(), "none")
+
+    def test_current_call(self) -> None:
+        """
+        No call is current behind one.
+        """
+        told = self.start()
+        current: list[Any] = []
+        reply = type(told.protocol).reply
+
+        def noted(protocol: Any, request: Any, result: bytes) -> None:
+            current.append(calling())
+            reply(protocol, request, result)
+
+        self.patch(type(told.protocol), "reply", noted)
+        told.tell([frame(told.session, 1), frame(told.session, 2, "soon", b"[1]")])
+        self.assertEqual(current, [None])
+        self.assertIsNone(calling())
+
+    def test_coroutines(self) -> None:
+        """
+        A coroutine goes on in the context that it began in.
+        """
+        taken, told = Taken(self), self.start()
+        told.tell(
+            [frame(told.session, seq, "awaited", b"[%d]" % seq) for seq in (1, 2, 3)]
+        )
+        told.end()
+        self.assertEqual(taken.frames, 3)
+        self.assertEqual(
+            [(seq, colour) for *_, seq, _, _, _, colour in told.work.log],
+            [(seq, colour) for colour in ("none", "awaited") for seq in (1, 2, 3)],
+        )
+        self.assertEqual([each["result"] for each in told.peer.frames[-3:]], [1, 2, 3])
+
+    def test_time_passes(self) -> None:
+        """
+        A call whose time is over when its turn comes is not started, and the one
+        that took the time is named in the log.
+        """
+        told = self.start()
+        with capturedLogs() as events:
+            answers = told.tell(
+                [
+                    frame(told.session, 1, "hold", b"[300]"),
+                    frame(told.session, 2, "add", b"[5,3]", timeout=200),
+                    frame(told.session, 3, "add", b"[5,3]", timeout=400),
+                ]
+            )
+        self.assertEqual(answers[0]["result"], 300)
+        self.assertEqual(answers[1]["ext"]["code"], "DEADLINE_EXCEEDED")
+        self.assertEqual(answers[1]["ext"]["executed"], "no")
+        self.assertEqual(answers[2]["result"], 8)
+        self.assertEqual(
+            [
+                (each["method"], each["milliseconds"])
+                for each in events
+                if "held the reactor" in each["log_format"]
+            ],
+            [("hold", 300)],
+        )
+
+    def test_drained_meanwhile(self) -> None:
+        """
+        Nothing is started once an implementation has let the server drain.
+        """
+        told = self.start()
+        self.patch(
+            told.work,
+            "add",
+            lambda a, b: [told.talk.server.factory.drain(5.0), a + b][1],
+        )
+        registered = told.talk.server.factory.shared.methods.table["Work"]["add"]
+        registered.function = told.work.add
+        answers = told.tell([frame(told.session, seq) for seq in (1, 2, 3)])
+        codes = [
+            each["ext"]["code"]
+            for each in answers
+            if each["request_id"].startswith(told.session) and each["error"]
+        ]
+        self.assertEqual(codes, ["UNAVAILABLE", "UNAVAILABLE"])
+
+    def test_room(self) -> None:
+        """
+        Answers are kept within the bounds of the store.
+        """
+        for bound in ({"session_bytes": 20_000}, {"total_bytes": 70_000}):
+            frames = [("text", b"[3000]")] * 30
+            told, other = (
+                self.start(dedup=MemoryStore(**bound)),
+                self.start(dedup=MemoryStore(**bound)),
+            )
+            together = told.tell(
+                [frame(told.session, i, *each) for i, each in enumerate(frames, 1)]
+            )
+            alone = [
+                other.tell([frame(other.session, i, *each)])[0]
+                for i, each in enumerate(frames, 1)
+            ]
+            self.assertEqual(plain(together, told.session), plain(alone, other.session))
+            self.assertEqual(told.state, other.state)
+            self.assertGreater(told.store.evicted, 0)
+
+    def test_big_answers(self) -> None:
+        """
+        Answers that are large, or larger than the client takes, are too.
+        """
+        told = self.start(limits=Limits(max_frame=400_000))
+        peer, session = told.talk.extended(limits={"max_frame": 200_000})
+        told.peer, told.session = peer, session
+        answers = told.tell(
+            [
+                frame(session, seq, "text", b"[%d]" % size)
+                for seq, size in enumerate((10, 70_000, 190_000, 210_000, 10), 1)
+            ]
+        )
+        self.assertEqual(
+            [len(each["result"] or "") for each in answers],
+            [10, 70_000, 190_000, 0, 10],
+        )
+        self.assertEqual(answers[3]["ext"]["code"], "RESOURCE_EXHAUSTED")
+
+
+#: A request: how far its seq is from the next, and what it says.
+REQUESTS = st.tuples(
+    st.sampled_from([0] * 12 + [-1, -2, -3, 1, 5, 2000]),
+    st.sampled_from(
+        [("add", b"[5,3]")] * 6
+        + [
+            ("add", b"[1,2]"),
+            ("add", b'[1,"2"]'),
+            ("add", b"[1]"),
+            ("add", b"[1,2],"),
+            ("peek", b"[4]"),
+            ("text", b"[60]"),
+            ("text", b"[%s60]" % (b" " * 70)),
+            ("later", b"[1]"),
+            ("soon", b"[1]"),
+            ("awaited", b"[3]"),
+            ("seen", b"[1]"),
+            ("fail", b'["rpc"]'),
+            ("fail", b'["unrun"]'),
+            ("fail", b'["other"]'),
+            ("hold", b"[150]"),
+            ("old", b"[1]"),
+            ("wrong", b"[]"),
+            ("missing", b"[]"),
+        ]
+    ),
+    st.sampled_from([10_000] * 6 + [1, 100, 5_000]),
+    st.sampled_from([None] * 6 + [0, -1, -2, -9, 3]),
+    st.sampled_from(
+        [""] * 8
+        + [
+            ',"attempt":2',
+            ',"meta":{"a":"b"}',
+            ',"oneway":true',
+            ',"crit":["new"]',
+            ',"timeout":7',
+        ]
+    ),
+    st.sampled_from([""] * 12 + [" ", "\0", "}"]),
+)
+
+
+class SameTests(SynchronousTestCase):
+    """
+    The straight way and the long way.
+    """
+
+    @settings(max_examples=60)
+    @given(st.lists(REQUESTS, min_size=2, max_size=30))
+    def test_same(self, requests: list[Any]) -> None:
+        """
+        Whatever comes together is answered, and leaves behind, what it would by the
+        long way.
+        """
+        straight, other = Told(), Told()
+        other.protocol.straight = None
+
+        def frames(session: str) -> list[bytes]:
+            made, seq, ack = [], 0, 1
+            for step, (method, params), timeout, acked, more, end in requests:
+                number = max(1, seq + 1 + step)
+                if not step:
+                    seq += 1
+                if acked is not None:
+                    ack = max(1, number + acked)
+                made.append(
+                    frame(
+                        session,
+                        number,
+                        method,
+                        params,
+                        timeout=timeout,
+                        ack=ack,
+                        more=more,
+                    )
+                    + end.encode()
+                )
+            return made
+
+        try:
+            found = straight.tell(frames(straight.session))
+            expected = other.tell(frames(other.session))
+            self.assertEqual(
+                plain(found, straight.session), plain(expected, other.session)
+            )
+            self.assertEqual(straight.state, other.state)
+            straight.end()
+            other.end()
+            self.assertEqual(
+                plain(straight.peer.frames, straight.session),
+                plain(other.peer.frames, other.session),
+            )
+            self.assertEqual(straight.state, other.state)
+        finally:
+            straight.talk.close()
+            other.talk.close()
+            self.flushLoggedErrors()

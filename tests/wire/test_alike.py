@@ -1,0 +1,155 @@
+"""
+Tests for frames that are compared instead of read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rpc.wire.alike import BEGINNING, surroundings
+from twisted_rpc.wire.messages import CallMessage, CallTemplate, write_stamp
+
+ID = b"5e55:17"
+
+#: Texts that may stand where one of ours stands, or stand for something else.
+SNIPPETS = st.sampled_from(
+    [
+        b"",
+        b" ",
+        b",",
+        b"}",
+        b"]",
+        b'"',
+        b"0",
+        b"7",
+        b"-1",
+        b"1e3",
+        b'"more":1,',
+        b'"ack":5,',
+        b'"params":[2],',
+        b',"timestamp":1,"service":"Other","ext":{"timeout":5,"ack":5}}',
+        b"\\u0061",
+        b"\xff",
+    ]
+)
+
+
+def frame(
+    params: bytes = b"[5,3]",
+    service: str = "Calculator",
+    method: str = "add",
+    timeout: int = 10_000,
+    ack: int = 12,
+) -> bytes:
+    """
+    A frame as our own client writes it.
+    """
+    template = CallTemplate(service, method, timeout)
+    _, parts = template.first(ID, params, write_stamp(1795676213.25), ack)
+    return b"".join(parts)
+
+
+def found(data: bytes) -> Any:
+    """
+    What surrounds the arguments of a frame.
+    """
+    return surroundings(data, len(BEGINNING) + len(ID), len(data))
+
+
+class SurroundingsTests(SynchronousTestCase):
+    """
+    L{surroundings}.
+    """
+
+    def test_found(self) -> None:
+        """
+        What stands around the arguments says which method it is, and how long the
+        caller waits.
+        """
+        around = found(frame())
+        self.assertEqual(
+            around.middle + b"[5,3]" + around.tail,
+            frame()[len(BEGINNING) + len(ID) :],
+        )
+        self.assertEqual(
+            (around.service, around.method, around.timeout, around.ack),
+            ("Calculator", "add", 10_000, 12),
+        )
+
+    def test_elsewhere(self) -> None:
+        """
+        A frame is looked at where it stands among others.
+        """
+        one = frame()
+        data = b"before" + one + one
+        start = len("before") + len(BEGINNING) + len(ID)
+        self.assertEqual(surroundings(data, start, 6 + len(one)), found(one))
+        self.assertIsNone(surroundings(data, start, len(data) - 1))
+
+    def test_left_to_the_reader(self) -> None:
+        """
+        Whatever is written in another way is read.
+        """
+        usual = frame().decode()
+        for old, new in (
+            ('"method":"add"', '"method": "add"'),
+            ('"method":"add"', '"method":"\\u0061dd"'),
+            ('"method":"add"', '"method":"\xe4"'),
+            ("[5,3]", '{"a":5}'),
+            (',"ack":12', ""),
+            ('"ack":12', '"ack":12,"attempt":2'),
+            ('"ack":12', '"ack":0'),
+            ('"ack":12', '"ack":012'),
+            ('"ack":12', '"ack":1.0'),
+            ('"ack":12', '"ack":9007199254740993'),
+            ('"timeout":10000', '"timeout":-1'),
+            ('"timestamp":1795676213.25', '"timestamp":01'),
+            ('"timestamp":1795676213.25', '"timestamp":"now"'),
+            ('"service":"Calculator",', ""),
+            ("}}", "}} "),
+            ("}}", '},"more":1}'),
+        ):
+            self.assertIn(old, usual)
+            self.assertIsNone(found(usual.replace(old, new).encode()), new)
+
+    @given(
+        st.integers(0, 200),
+        st.integers(0, 3),
+        SNIPPETS,
+        st.sampled_from(
+            [b"[5,3]", b"[]", b'["]}",[{"a":[1]}]]', b"[[[", b'[1],"x":[2]']
+        ),
+    )
+    def test_says_what_reading_says(
+        self, at: int, removed: int, inserted: bytes, params: bytes
+    ) -> None:
+        """
+        A frame whose arguments are an array, and whose surroundings are found, is
+        read as what was found, however it was made.
+        """
+        data = frame(params)
+        at = min(at, len(data))
+        at = max(at, len(BEGINNING) + len(ID))
+        data = data[:at] + inserted + data[at + removed :]
+        around = found(data)
+        if around is None:
+            return
+        text = data[len(BEGINNING) + len(ID) + len(around.middle) : -len(around.tail)]
+        try:
+            msgspec.json.decode(text, type=list[Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        read = msgspec.json.decode(data, type=CallMessage)
+        self.assertEqual(bytes(read.params), text)
+        self.assertEqual(
+            (read.service, read.method, read.ext.timeout, read.ext.ack),
+            (around.service, around.method, around.timeout, around.ack),
+        )
+        self.assertEqual(read.request_id.encode(), ID)
+        self.assertEqual(json.loads(data)["params"], json.loads(text))
