@@ -4,7 +4,7 @@ Tests for L{twisted_rpc.delivery.sql.postgres}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Barrier
 from typing import Any
 
@@ -14,7 +14,11 @@ from twisted.trial.unittest import TestCase
 
 from tests.servers import free_port, postgres
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
+from twisted_rpc.delivery.records import Outcome
+from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent
 from twisted_rpc.delivery.sql.postgres import PostgresStore
+from twisted_rpc.delivery.table import Verdict
+from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.testing import DedupStoreTests
 
 
@@ -179,10 +183,8 @@ class PostgresTests(TestCase):
             return b"2"
 
         def tricky(transaction: Any) -> bytes:
-            from psycopg import sql  # noqa: PLC0415 - not where there is none
-
             transaction.execute("DO $$ BEGIN PERFORM 1; END $$")
-            transaction.execute(sql.SQL("ROLLBACK"))
+            transaction.pgconn.exec_(b"ROLLBACK")
             return b"1"
 
         for seq, run, text in (
@@ -193,3 +195,163 @@ class PostgresTests(TestCase):
             error = await self.assertFailure(store.transact(claim, run), StoreError)
             self.assertIn(text, str(error))
             self.assertIsNone(await store.find(claim.key))
+
+    async def test_composed(self) -> None:
+        """
+        A statement that psycopg composes cannot end the transaction either.
+        """
+        store = await self.opened()
+        session = (await store.attach("ada", None)).session
+
+        def run(transaction: Any) -> bytes:
+            from psycopg import sql  # noqa: PLC0415 - not where there is none
+
+            with self.assertRaises(RuntimeError):
+                transaction.execute(sql.SQL("ROLLBACK"))
+            (one,) = transaction.execute(sql.SQL("SELECT 1")).fetchone()
+            return b"%d" % one
+
+        found = await store.transact(self.claim(session, 1), run)
+        self.assertEqual(found.outcome, b"1")
+
+    async def test_round_trips(self) -> None:
+        """
+        A call in a transaction takes two round trips beside its own, also if it
+        fails: the claim with what begins it, the completion with what ends it.
+        """
+        store = await self.opened()
+        session = (await store.attach("ada", None)).session
+        trips: list[list[bytes]] = []
+        run = Pipeline.run
+
+        def counted(pipeline: Pipeline, statements: Sequence[Sent]) -> list[Any]:
+            trips.append([statement.text for statement, _ in statements])
+            return run(pipeline, statements)
+
+        self.patch(Pipeline, "run", counted)
+        error = RPCError(Code.NOT_FOUND, "nobody")
+        outcomes: list[Outcome] = [b"1", error]
+        for seq, outcome in enumerate(outcomes, 1):
+            del trips[:]
+
+            def answer(_: Any, outcome: Outcome = outcome) -> Outcome:
+                return outcome
+
+            await store.transact(self.claim(session, seq), answer)
+            self.assertEqual(len(trips), 2, trips)
+            self.assertEqual((trips[0][0], trips[1][-1]), (b"BEGIN", b"COMMIT"))
+
+    async def test_statements_deallocated(self) -> None:
+        """
+        What a method does to prepared statements, or makes psycopg do, costs no
+        call a second run; if it cannot be seen, there is one more, and one effect.
+        """
+        store = PostgresStore(self.url, connections=1)
+        await store.start(reactor)
+        self.addCleanup(store.stop)
+        session = (await store.attach("ada", None)).session
+        runs: list[int] = []
+        statements = [
+            ("CREATE TABLE n (v INT)", "INSERT INTO n VALUES (0)"),
+            ("SELECT v FROM n",) * 3,
+            ("SAVEPOINT own", "UPDATE n SET v = v + 1", "ROLLBACK TO own"),
+            ("SELECT v FROM n",),
+            ("ALTER TABLE n ADD w INT", "SELECT * FROM n"),
+            ("DEALLOCATE ALL", "SELECT * FROM n"),
+            ("SELECT v FROM n",),
+            ("DO $$ BEGIN EXECUTE 'DEALLOC' || 'ATE ALL'; END $$",),
+            ("SELECT 'DROP TABLE'",),
+        ]
+
+        def method(number: int) -> Callable[[Any], bytes]:
+            def run(transaction: Any) -> bytes:
+                runs.append(number)
+                for each in statements[number]:
+                    if "DO " not in each or runs.count(number) == 1:
+                        transaction.execute(each)
+                transaction.execute("UPDATE n SET v = v + 1")
+                return b"1"
+
+            return run
+
+        for number in range(len(statements)):
+            await store.transact(self.claim(session, number + 1), method(number))
+        self.assertEqual(runs, [0, 1, 2, 3, 4, 5, 6, 7, 7, 8])
+        rows = await store._ask(lambda tx: tx.execute("SELECT v FROM n").fetchall())
+        self.assertEqual(rows, [(len(statements),)])
+
+    async def test_connection_lost(self) -> None:
+        """
+        A method whose connection is lost under it is run again, with one effect.
+        """
+        store = await self.opened()
+        session = (await store.attach("ada", None)).session
+
+        def create(transaction: Any) -> bytes:
+            transaction.execute("CREATE TABLE n (v INT)")
+            return b"1"
+
+        runs: list[int] = []
+
+        def run(transaction: Any) -> bytes:
+            runs.append(1)
+            transaction.execute("INSERT INTO n VALUES (1)")
+            if len(runs) == 1:
+                transaction.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            return b"2"
+
+        await store.transact(self.claim(session, 1), create)
+        found = await store.transact(self.claim(session, 2), run)
+        self.assertEqual((found.outcome, len(runs)), (b"2", 2))
+        rows = await store._ask(lambda tx: tx.execute("SELECT v FROM n").fetchall())
+        self.assertEqual(rows, [(1,)])
+
+    async def test_record_gone(self) -> None:
+        """
+        A method that removes the record of its own call has no effect.
+        """
+        store = await self.opened(patience=0.1)
+        session = (await store.attach("ada", None)).session
+
+        def run(transaction: Any) -> bytes:
+            transaction.execute("CREATE TABLE n (v INT)")
+            transaction.execute("DELETE FROM rpc_records")
+            return b"1"
+
+        asked = store.transact(self.claim(session, 1), run)
+        error = await self.assertFailure(asked, StoreError)
+        self.assertIn("the record of a call is gone", str(error))
+        there = await store._ask(
+            lambda tx: tx.execute("SELECT to_regclass('n')").fetchone()
+        )
+        self.assertEqual(there, (None,))
+
+    async def test_big_answer(self) -> None:
+        """
+        An answer that fills every buffer on its way is kept whole.
+        """
+        store = await self.opened()
+        session = (await store.attach("ada", None)).session
+        answer = b'"' + b"x" * 2_500_000 + b'"'
+        claim = self.claim(session, 1)
+        await store.transact(claim, lambda _: answer)
+        again = await store.transact(claim, lambda _: b"2")
+        self.assertEqual(again.outcome, answer)
+
+    async def test_strange_names(self) -> None:
+        """
+        An id is what it is: not read as another encoding, and one that the
+        database cannot keep is refused, not cut.
+        """
+        store = await self.opened(patience=0.1)
+        for name in ("naïve ☃", "'; DROP TABLE rpc_records; --", "\\x00%s?{now}"):
+            claim = Claim(Key("@ada", 0, name), "ada", "once", "Bank.pay", b"[1]")
+            claim.timestamp = 1.0
+            found = await store.claim(claim)
+            self.assertEqual(found.verdict, Verdict.RUN)
+            row = await store.find(claim.key)
+            self.assertEqual(row and row.key.name, name)
+        cut = Claim(Key("@ada", 0, "a\0b"), "ada", "once", "Bank.pay", b"[1]")
+        cut.timestamp = 1.0
+        await self.assertFailure(store.claim(cut), StoreError)
+        self.assertIsNone(await store.find(Key("@ada", 0, "a")))

@@ -16,7 +16,8 @@ from zope.interface import implementer
 from twisted_rpc.delivery.bounds import check_bounds
 from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.records import Outcome
-from twisted_rpc.delivery.sql.schema import INSERT, TABLES, VERSION
+from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent, Statement
+from twisted_rpc.delivery.sql.schema import COMPLETE, INSERT, TABLES, VERSION
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.workers import Workers
@@ -89,13 +90,52 @@ _FUNCTION: Final = "".join(
     )
 )
 
-_CLAIM: Final = (
-    "SELECT rpc_claim_1(?::bigint, ?, ?, ?, ?, ?::bytea, ?::bigint, ?::float8, ?, ?,"
-    " ?::float8, ?::float8)"
+_CLAIM: Final = Statement(
+    "rpc_claim_1",
+    [
+        *("bigint", "text", "text", "text", "text", "bytea", "bigint", "float8"),
+        *("text", "text", "float8", "float8"),
+    ],
 )
 
-#: Deadlocks, lock timeouts, a server that starts or shuts down.
-_PASSING: Final = re.compile(r"40...|55P03|57P0[1-3]|53300")
+#: What it completes is locked by the transaction; that it is there is made sure of
+#: all the same, before the commit that follows it unseen.
+_FINISHING: Final = (
+    """
+    CREATE OR REPLACE FUNCTION rpc_finish_1 (
+        text, bytea, bigint, text, bigint, text, bigint
+    ) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+    """
+    + COMPLETE.format(
+        state="$1",
+        outcome="$2",
+        size="$3",
+        key="holder = $4 AND seq = $5 AND name = $6",
+        fence="$7",
+        now=_WORDS["now"],
+    )
+    + """;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the record of a call is gone while it runs';
+        END IF;
+    END $$
+    """
+)
+
+_FINISH: Final = Statement(
+    "rpc_finish_1", ["text", "bytea", "bigint", "text", "bigint", "text", "bigint"]
+)
+
+_BEGIN: Final = (Statement("BEGIN"), ())
+_COMMIT: Final = (Statement("COMMIT"), ())
+_SAVEPOINT: Final = (Statement("SAVEPOINT rpc_call"), ())
+_UNDO: Final = (Statement("ROLLBACK TO rpc_call"), ())
+_RELEASE: Final = (Statement("RELEASE rpc_call"), ())
+
+#: Deadlocks, lock timeouts, a server that starts or shuts down, a statement that
+#: somebody deallocated.
+_PASSING: Final = re.compile(r"40...|55P03|57P0[1-3]|53300|26000")
 
 
 def psycopg() -> ModuleType:
@@ -120,23 +160,27 @@ class _UndoneError(Exception):
 class PostgresConnection:
     """
     A connection of one thread, and the transaction that is open on it.
-    """
 
-    claim: str = _CLAIM
+    A statement whose result is of no interest by itself is sent with the next
+    one, so that a call in a transaction takes two round trips beside its own.
+    """
 
     def __init__(self, conninfo: str) -> None:
         self._library = psycopg()
         self._texts: dict[str, str] = {}
         self.grown: dict[str, int] = {}
+        self._unsent: list[Sent] = []
+        self._saved = False
         self._database = self._library.connect(
             conninfo,
             autocommit=True,
             connect_timeout=5,
             prepare_threshold=1,
             application_name="twisted_rpc",
+            client_encoding="utf8",
         )
-        self._run = self._database.execute
-        self._run(
+        self._pipeline = Pipeline(self._library, self._database)
+        self._database.execute(
             f"SET lock_timeout = '{_LOCK}s';"
             f" SET idle_in_transaction_session_timeout = '{_IDLE}s';"
             " SET synchronous_commit = on;"
@@ -147,7 +191,8 @@ class PostgresConnection:
         """
         @see: L{twisted_rpc.delivery.sql.workers.Connection}
         """
-        self._run("BEGIN")
+        self._unsent = [_BEGIN]
+        self._saved = False
         self.grown = {}
         return self
 
@@ -155,13 +200,17 @@ class PostgresConnection:
         """
         @see: L{twisted_rpc.delivery.sql.workers.Connection}
         """
-        self._run("COMMIT")
+        (*_, result) = self._pipeline.run([*self._unsent, _COMMIT])
+        if result.command_status != b"COMMIT":
+            raise _UndoneError("the transaction of a call was undone")
 
     def rollback(self) -> None:
         """
         @see: L{twisted_rpc.delivery.sql.workers.Connection}
         """
-        self._run("ROLLBACK")
+        self._unsent = []
+        self._database.execute("ROLLBACK")
+        self._pipeline.look()
 
     def close(self) -> None:
         """
@@ -200,6 +249,32 @@ class PostgresConnection:
             text = self._texts[sql] = sql.replace("?", "%s").format(**_WORDS)
         return self._run(text, args)
 
+    def _run(self, text: str, args: Sequence[Any] = ()) -> Any:
+        self._send()
+        return self._database.execute(text, args)
+
+    def _send(self) -> None:
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            self._pipeline.run(unsent)
+
+    def insert(self, row: Sequence[Any], *, runs: bool) -> int | None:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        unsent, self._unsent = self._unsent, []
+        after = [_SAVEPOINT] if runs else []
+        results = self._pipeline.run([*unsent, (_CLAIM, row), *after])
+        fence = results[len(unsent)].get_value(0, 0)
+        self._saved = runs and fence is not None
+        return None if fence is None else int(fence)
+
+    def finish(self, row: Sequence[Any]) -> None:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        self._unsent.append((_FINISH, row))
+
     def gone(self, owner: str) -> bool:
         """
         @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
@@ -218,7 +293,9 @@ class PostgresConnection:
         guarded = GuardedTransaction(
             self._database, lambda it: self.passing(it) or self.lost(it)
         )
-        self._run("SAVEPOINT rpc_call")
+        if not self._saved:
+            self._unsent.append(_SAVEPOINT)
+        self._send()
         try:
             outcome = run(guarded)
         finally:
@@ -237,8 +314,11 @@ class PostgresConnection:
         }:
             raise _UndoneError("the transaction of a call was ended")
         if outcome is None or isinstance(outcome, RPCError):
-            self._run("ROLLBACK TO rpc_call")
-        self._run("RELEASE rpc_call")
+            self._unsent.append(_UNDO)
+        if guarded.deallocates:
+            self._send()
+            self._pipeline.look()
+        self._unsent.append(_RELEASE)
         return outcome
 
 
@@ -319,7 +399,8 @@ class PostgresStore(SQLStore):
         tx.execute("SELECT pg_advisory_xact_lock(?)", (_MAKING,))
         for table in TABLES:
             tx.execute(table)
-        tx.execute(_FUNCTION)
+        for function in (_FUNCTION, _FINISHING):
+            tx.execute(function)
         for name, value in (("version", VERSION), ("floor", 0), ("sessions", 0)):
             tx.execute(
                 "INSERT INTO rpc_facts (name, value) VALUES (?, ?)"

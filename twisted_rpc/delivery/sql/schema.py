@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Inserts a record, as L{Transaction.claim
-#: <twisted_rpc.delivery.sql.transitions.Transaction.claim>} says.
+#: Inserts a record, as L{Transaction.insert
+#: <twisted_rpc.delivery.sql.transitions.Transaction.insert>} says.
 INSERT: Final = """
     INSERT INTO rpc_records (seq, name, owner, delivery, method, params, size, stamp,
                              holder, state, fence, begun, ended)
@@ -19,6 +19,13 @@ INSERT: Final = """
     WHERE holder = {holder} AND principal = {principal}
           AND floor < {above} AND floor >= {least}
     ON CONFLICT DO NOTHING RETURNING fence
+"""
+
+#: Completes one.
+COMPLETE: Final = """
+    UPDATE rpc_records
+    SET state = {state}, outcome = {outcome}, size = {size}, ended = {now}
+    WHERE {key} AND fence = {fence} AND state IN ('IN_PROGRESS', 'IN_DOUBT')
 """
 
 #: Of the tables; a store made by a later version is not touched.

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.locks import OwnerLock, is_gone, lock_path, remove_if_free
-from twisted_rpc.delivery.sql.schema import INSERT, PREFIX, TABLES, VERSION
+from twisted_rpc.delivery.sql.schema import COMPLETE, INSERT, PREFIX, TABLES, VERSION
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.workers import Workers
@@ -59,6 +59,15 @@ _CLAIM: Final = INSERT.format(
     now="rpc_now()",
 )
 
+_FINISH: Final = COMPLETE.format(
+    state="?",
+    outcome="?",
+    size="?",
+    key="holder = ? AND seq = ? AND name = ?",
+    fence="?",
+    now="rpc_now()",
+)
+
 _STRUCTURE: Final = frozenset(
     {sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
 )
@@ -87,8 +96,6 @@ class SQLiteConnection:
     """
     A connection of one thread, and the transaction that is open on it.
     """
-
-    claim: str = _CLAIM
 
     def __init__(self, path: Path, wall: Callable[[], float], patience: float) -> None:
         """
@@ -186,6 +193,20 @@ class SQLiteConnection:
         if text is None:
             text = self._texts[sql] = sql.format(**_WORDS)
         return self._run(text, args)
+
+    def insert(self, row: Sequence[Any], *, runs: bool) -> int | None:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        found = self._run(_CLAIM, row).fetchone()
+        return None if found is None else found[0]
+
+    def finish(self, row: Sequence[Any]) -> None:
+        """
+        @see: L{twisted_rpc.delivery.sql.transitions.Transaction}
+        """
+        if not self._run(_FINISH, row).rowcount:
+            raise _UndoneError("the record of a call is gone while it runs")
 
     def gone(self, owner: str) -> bool:
         """

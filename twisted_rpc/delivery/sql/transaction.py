@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Self
 
 #: What ends a transaction, or the connection, or changes what either means.
@@ -43,6 +44,23 @@ _ENDS: Final = re.compile(
     rf"(?:\A{_BLANK}(BEGIN|END|START|{_ENDING})|;{_BLANK}({_ENDING}))\b",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+#: What deallocates prepared statements, or lets psycopg do so.
+_DEALLOCATES: Final = re.compile(
+    r"\b(?:ALTER|DEALLOCATE|DISCARD|DROP|ROLLBACK)\b", re.IGNORECASE
+)
+
+
+@lru_cache(512)
+def _looked_at(text: str) -> tuple[str, bool]:
+    """
+    @return: the word in a statement that would end its transaction, if there is
+        one, and whether it may deallocate what was prepared.
+    """
+    ending = _ENDS.search(text)
+    word = "" if ending is None else ending[1] or ending[2]
+    return word, _DEALLOCATES.search(text) is not None
 
 
 def _ends(what: str) -> RuntimeError:
@@ -112,6 +130,7 @@ class GuardedTransaction:
 
     @ivar broken: an error after which the database has to be asked again from
         the beginning, whatever the method makes of it; C{None}, there was none.
+    @ivar deallocates: whether a statement may have deallocated what was prepared.
     """
 
     def __init__(
@@ -124,6 +143,7 @@ class GuardedTransaction:
         self._breaks = breaks
         self._ended = False
         self.broken: Exception | None = None
+        self.deallocates = False
 
     def check(self) -> None:
         """
@@ -167,9 +187,13 @@ class GuardedTransaction:
         """
         self.check()
         text = sql.decode(errors="replace") if isinstance(sql, bytes) else sql
-        ending = _ENDS.search(text) if isinstance(text, str) else None
-        if ending is not None:
-            raise _ends(ending[1] or ending[2])
+        if hasattr(text, "as_string"):
+            # One that psycopg composes.
+            text = text.as_string(self._connection)
+        ending, deallocates = _looked_at(text) if isinstance(text, str) else ("", True)
+        if ending:
+            raise _ends(ending)
+        self.deallocates = self.deallocates or deallocates
         try:
             execute(sql, *args, **kw)
         except Exception as error:

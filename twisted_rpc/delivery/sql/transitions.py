@@ -29,6 +29,7 @@ from twisted_rpc.delivery.claims import (
 )
 from twisted_rpc.delivery.memory import ANONYMOUS, MAX_FLOORS
 from twisted_rpc.delivery.records import RECORD_SIZE, SESSION_SIZE, Outcome
+from twisted_rpc.delivery.sql.schema import COMPLETE
 from twisted_rpc.delivery.table import Owner, State, Verdict
 from twisted_rpc.errors import Code, RPCError, refusal
 
@@ -40,14 +41,9 @@ class Transaction(Protocol):
     """
     A transaction of a database, begun already.
 
-    @ivar claim: inserts a record that is IN_PROGRESS, if its holder's floor is below
-        it and there is none, and returns its fence.  Its arguments are the columns
-        C{seq, name, owner, delivery, method, params, size, stamp, holder}, then
-        the principal, what the floor must be below, and at least.
     @ivar grown: bytes by which what a holder has here has grown in it.
     """
 
-    claim: str
     grown: dict[str, int]
 
     def execute(self, sql: str, args: Sequence[Any] = ()) -> Any:
@@ -56,6 +52,29 @@ class Transaction(Protocol):
             L{twisted_rpc.delivery.sql.schema} names.
 
         @return: a cursor of the database.
+        """
+        ...
+
+    def insert(self, row: Sequence[Any], *, runs: bool) -> int | None:
+        """
+        Insert a record that is IN_PROGRESS, if its holder's floor is below it and
+        there is none.
+
+        @param row: its C{seq, name, owner, delivery, method, params, size, stamp,
+            holder}, then the principal, what the floor must be below, and at
+            least.
+        @param runs: whether its run is next, by L{alone}.
+
+        @return: its fence; C{None}, it was not inserted.
+        """
+        ...
+
+    def finish(self, row: Sequence[Any]) -> None:
+        """
+        Complete a record that was claimed in this transaction; at the latest the
+        commit fails if it is not there.
+
+        @param row: its C{state, outcome, size, holder, seq, name, fence}.
         """
         ...
 
@@ -102,11 +121,18 @@ _RECLAIM: Final = """
           AND state IN ('IN_PROGRESS', 'RECLAIMABLE')
 """
 
-_COMPLETE: Final = """
-    UPDATE rpc_records SET state = ?, outcome = ?, size = ?, ended = {now}
-    WHERE holder = ? AND seq = ? AND name = ? AND fence = ?
-          AND state IN ('IN_PROGRESS', 'IN_DOUBT')
-"""
+_COMPLETE: Final = COMPLETE.format(
+    state="?",
+    outcome="?",
+    size="?",
+    key="holder = ? AND seq = ? AND name = ?",
+    fence="?",
+    now="{now}",
+)
+
+#: The names of states, which their class takes long to say.
+_DONE: Final = State.DONE.value
+_TOMBSTONE: Final = State.TOMBSTONE.value
 
 _SETTLE: Final = """
     UPDATE rpc_records
@@ -265,20 +291,26 @@ class Transitions:
 
     # -- records ----------------------------------------------------------------------
 
-    def claim(self, tx: Transaction, claim: Claim) -> Found | RPCError:
+    def claim(
+        self, tx: Transaction, claim: Claim, *, runs: bool = False
+    ) -> Found | RPCError:
         """
         @see: L{IDedupStore.claim<twisted_rpc.interfaces.IDedupStore>}
+
+        @param runs: whether it runs in this transaction.
         """
         key = claim.key
         if claim.floor:
             self.release(tx, key.holder, claim.floor)
         if claim.run and self.total + RECORD_SIZE <= self._bounds.total_bytes:
-            found = self._insert(tx, claim)
+            found = self._insert(tx, claim, runs=runs)
             if found is not None:
                 return found
         return self._judge(tx, claim)
 
-    def _insert(self, tx: Transaction, claim: Claim) -> Found | None:
+    def _insert(
+        self, tx: Transaction, claim: Claim, *, runs: bool = False
+    ) -> Found | None:
         key = claim.key
         new = (
             key.seq,
@@ -293,11 +325,11 @@ class Transitions:
         )
         above = key.seq or claim.timestamp
         least = key.seq - self._bounds.window if key.seq else -math.inf
-        row = tx.execute(tx.claim, (*new, claim.principal, above, least)).fetchone()
-        if row is None or row[0] is None:
+        fence = tx.insert((*new, claim.principal, above, least), runs=runs)
+        if fence is None:
             return None
         _grow(tx, key.holder, RECORD_SIZE)
-        return Found(Verdict.RUN, row[0])
+        return Found(Verdict.RUN, fence)
 
     def _judge(self, tx: Transaction, claim: Claim) -> Found | RPCError:
         """
@@ -379,14 +411,17 @@ class Transitions:
         """
         @see: L{IDedupStore.transact<twisted_rpc.interfaces.IDedupStore>}
         """
-        found = self.claim(tx, claim)
+        found = self.claim(tx, claim, runs=True)
         if isinstance(found, RPCError) or found.verdict is not Verdict.RUN:
             return found
         outcome = tx.alone(run)
+        key = claim.key
         if outcome is None:
-            self.unclaim(tx, claim.key, found.fence)
+            self.unclaim(tx, key, found.fence)
             return found
-        self.complete(tx, claim.key, found.fence, outcome)
+        kept = self._kept(key, outcome)
+        tx.finish((*kept, *key, found.fence))
+        self._grown(tx, key, kept[2])
         found.ran = True
         found.outcome = outcome
         return found
@@ -397,21 +432,36 @@ class Transitions:
         """
         @see: L{IDedupStore.complete<twisted_rpc.interfaces.IDedupStore>}
         """
-        text: bytes | None = write_outcome(outcome)
-        most = self._bounds.session_bytes if key.seq else self._bounds.principal_bytes
-        state = State.DONE
-        size = RECORD_SIZE + len(text or b"")
-        if size > most * 3 // 4:
-            # It would push nearly all others out (D18).
-            state, text, size = State.TOMBSTONE, None, RECORD_SIZE
-            self.evicted += 1
-        written = tx.execute(_COMPLETE, (state.value, text, size, *key, fence)).rowcount
-        if not written:
+        kept = self._kept(key, outcome)
+        if not tx.execute(_COMPLETE, (*kept, *key, fence)).rowcount:
             return self._lost(tx, key)
+        self._grown(tx, key, kept[2])
+        return None
+
+    def _most(self, key: Key) -> int:
+        return self._bounds.session_bytes if key.seq else self._bounds.principal_bytes
+
+    def _kept(self, key: Key, outcome: Outcome) -> tuple[str, bytes | None, int]:
+        """
+        @return: the state, what is kept of the outcome, and the size, of a record
+            that ends.
+        """
+        text = write_outcome(outcome)
+        size = RECORD_SIZE + len(text)
+        if size <= self._most(key) * 3 // 4:
+            return _DONE, text, size
+        # It would push nearly all others out (D18).
+        self.evicted += 1
+        return _TOMBSTONE, None, RECORD_SIZE
+
+    def _grown(self, tx: Transaction, key: Key, size: int) -> None:
+        """
+        A record has ended, with so many bytes.
+        """
         _grow(tx, key.holder, size - RECORD_SIZE)
+        most = self._most(key)
         if self._size(tx, key.holder) > most:
             self._shrink(tx, key.holder, most * 3 // 4)
-        return None
 
     def _lost(self, tx: Transaction, key: Key) -> Found:
         """

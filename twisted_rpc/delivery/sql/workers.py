@@ -124,6 +124,7 @@ class Workers:
         self._stopping = Event()
         self._closed = False
         self._ends: list[Deferred[None]] = []
+        self._done: deque[tuple[Sequence[_Asked], Sequence[Any]]] = deque()
         for number in range(threads):
             ended: Deferred[None] = Deferred()
             self._ends.append(ended)
@@ -169,8 +170,13 @@ class Workers:
         thread = _Thread(self)
         try:
             while (batch := self._take()) is not None:
-                results = thread.run(batch)
-                self._reactor.callFromThread(self._deliver, batch, results)
+                done = batch, thread.run(batch)
+                with self._waiting:
+                    self._done.append(done)
+                    first = len(self._done) == 1
+                if first:
+                    # To wake the reactor takes a system call; once is enough.
+                    self._reactor.callFromThread(self._deliver)
         finally:
             thread.let_go()
             self._reactor.callFromThread(ended.callback, None)
@@ -194,13 +200,15 @@ class Workers:
                 batch.append(queue.popleft())
             return batch
 
-    def _deliver(self, batch: Sequence[_Asked], results: Sequence[Any]) -> None:
-        for asked, result in zip(batch, results, strict=True):
-            if isinstance(result, RPCError):
-                asked.deferred.errback(Failure(result))
-            else:
-                # A Failure too.
-                asked.deferred.callback(result)
+    def _deliver(self) -> None:
+        done = self._done
+        while done:
+            for asked, result in zip(*done.popleft(), strict=True):
+                if isinstance(result, RPCError):
+                    asked.deferred.errback(Failure(result))
+                else:
+                    # A Failure too.
+                    asked.deferred.callback(result)
 
 
 class _Thread:
