@@ -172,6 +172,65 @@ class WaitingTests(ScriptedCase):
         self.assertEqual(self.server.frames, [])
 
 
+class RoomTests(ScriptedCase):
+    """
+    Calls that wait because the server takes so many at one time (X5).
+    """
+
+    def overloaded(self, every: float) -> list[Outcome]:
+        """
+        Make a call of a second so often, for 8 s, to a server that takes four and
+        answers each after 0.2 s: 20 a second.
+
+        @return: of the last 4 s.
+        """
+        self.server.on_hello = lambda each: each.welcome(limits__max_inflight=4)
+        self.server.on_call = lambda each, call: self.clock.callLater(
+            0.2, each.reply, call
+        )
+        self.started()
+        shop = with_options(self.shop, timeout=1)
+        made = []
+        for _ in range(round(8 / every)):
+            made.append(Outcome(shop.look(1), self.clock))
+            self.advance(every, step=every)
+        self.advance(2, step=0.1)
+        return made[len(made) // 2 :]
+
+    def test_more_than_is_answered(self) -> None:
+        """
+        Twice as many calls as a server answers lose those that are too many, and
+        not all: none is sent with less time left than an answer takes.
+        """
+        last = self.overloaded(0.025)
+        good = sum(it.results == [7] for it in last)
+        self.assertGreaterEqual(good, 0.9 * 4 * 20)
+        for it in last:
+            if it.results != [7]:
+                self.assertEqual(it.told, ("UNAVAILABLE", "no"))
+
+    def test_less(self) -> None:
+        """
+        None is lost where the server answers them all.
+        """
+        last = self.overloaded(0.0625)
+        self.assertEqual([it.results for it in last], [[7]] * len(last))
+
+    def test_many_at_once(self) -> None:
+        """
+        Nor where they are made all at once, and there is time for them.
+        """
+        self.server.on_hello = lambda each: each.welcome(limits__max_inflight=4)
+        self.server.on_call = lambda each, call: self.clock.callLater(
+            0.2, each.reply, call
+        )
+        self.started()
+        shop = with_options(self.shop, timeout=8)
+        made = [Outcome(shop.look(1), self.clock) for _ in range(140)]
+        self.advance(9, step=0.025)
+        self.assertEqual([it.results for it in made], [[7]] * 140)
+
+
 class PlainPoolTests(ScriptedCase):
     """
     Several connections to a plain server.

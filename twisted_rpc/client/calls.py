@@ -83,6 +83,15 @@ class Target:
         self.wait_for_ready = wait_for_ready
         self.median = 0.0
 
+    @property
+    def least(self) -> float:
+        """
+        Seconds that a call must have left which has waited to be sent: half as
+        much again as the median, with which every other one would be lost; and
+        never more than half of what it has at first, whatever was seen.
+        """
+        return min(1.5 * self.median, self.timeout / 2)
+
     def took(self, seconds: float) -> None:
         """
         Move L{median} towards a duration that was seen: up and down by equal
@@ -131,6 +140,7 @@ class Call:
     @ivar nested: a server makes it for the call that it answers.
     @ivar tick: where it stands among the deadlines of those that wait, or did;
         0: its time is that of the target, and began as it was written.
+    @ivar sent: when its first attempt was written; 0.0: as it was made.
     @ivar forsaken: the session of its id has ended; it can only be answered on
         the connection it flies on, which had that session.
     """
@@ -142,6 +152,7 @@ class Call:
     free: int = 0
     due: bool = False
     forsaken: bool = False
+    sent: float = 0.0
     last: RPCError | None = None
     flying: Any = None
     link: Link | None = None
@@ -271,6 +282,23 @@ class Call:
             self.attempts - self.free, error
         )
         return policy
+
+    def took(self) -> None:
+        """
+        It was answered, and tells how long that takes.
+        """
+        if self.attempts == 1:
+            began = self.sent or self.deadline - self.target.timeout
+            self.target.took(self.pool.seconds() - began)
+
+    def missed(self, now: float) -> None:
+        """
+        It was not answered in the time that it had left when it was sent: others
+        need more.
+        """
+        flown = now - self.sent
+        if self.sent and self.attempts == 1 and flown > self.target.median:
+            self.target.took(flown)
 
     # -- identity -------------------------------------------------------------------------
 

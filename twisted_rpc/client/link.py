@@ -387,7 +387,7 @@ class Link:
         self.useful = True
         pool.budget.success()
         if not call.seq & (ACK_EVERY - 1):
-            call.target.took(pool.seconds() - call.deadline + call.target.timeout)
+            call.took()
         if call.retry is not None:
             call.retry.cancel()
         call.answered(message)
@@ -456,6 +456,8 @@ class Link:
         late = [call for call in self.pending.values() if call.deadline <= now]
         for call in late:
             protocol = call.flying
+            if protocol is not None:
+                call.missed(now)
             self.end(call)
             call.gave_up(late=True)
             if protocol is not None and protocol.going_away:

@@ -160,12 +160,13 @@ class Pool:
         Make a call that has not all the time of its target.
         """
         call.tick = EXACT
+        call.sent = self.seconds()
         link = self._link
         if (
             link is not None
             and len(link.pending) < link.room
             and not self.queue
-            and call.deadline > self.seconds()
+            and call.deadline > call.sent
             and link.write(call)
         ):
             if self._timer is None:
@@ -223,8 +224,11 @@ class Pool:
                 return
             call = next(iter(self.queue))
             self.queue.discard(call)
-            if call.deadline <= self.seconds():
-                # Nothing is sent after the deadline (I13).
+            call.sent = self.seconds()
+            if call.deadline - call.sent <= call.target.least:
+                # Nothing is sent after the deadline (I13), nor with less time left
+                # than an answer takes (C4): each such call would be lost, and make
+                # those behind it wait until they are lost too.
                 call.expired()
                 continue
             if self._timer is None:

@@ -218,7 +218,7 @@ def final_error(
         if last is not None:
             return last
         text = (
-            "the deadline was over before the call could be sent"
+            "the call could not be sent in time"
             if late
             else "the server cannot be reached"
         )
