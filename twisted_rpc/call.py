@@ -90,6 +90,7 @@ class Request(msgspec.Struct, eq=False):
         which nothing can interrupt, should look at it.
     @ivar started: whether the implementation has begun; C{False} while it waits
         for a thread.
+    @ivar queued: it has waited for a limit on calls in progress, or does.
     @ivar seq: of a call in a session; 0 elsewhere.
     @ivar cancel_run: ends the run of this call, while there is one.
     @ivar transaction: in a C{@transactional} method the DB-API connection in
@@ -113,6 +114,7 @@ class Request(msgspec.Struct, eq=False):
     cancelled: bool = False
     oneway: bool = False
     started: bool = True
+    queued: bool = False
     cancel_run: Callable[[], None] | None = None
     transaction: Any = None
 

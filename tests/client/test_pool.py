@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.client.scripted import (
+    Message,
     Outcome,
+    Scripted,
     ScriptedCase,
     answered,
     idl,
@@ -177,6 +179,12 @@ class RoomTests(ScriptedCase):
     Calls that wait because the server takes so many at one time (X5).
     """
 
+    def later(self, connection: Scripted, call: Message) -> None:
+        """
+        Answer after 0.2 s.
+        """
+        self.clock.callLater(0.2, connection.reply, call)
+
     def overloaded(self, every: float) -> list[Outcome]:
         """
         Make a call of a second so often, for 8 s, to a server that takes four and
@@ -185,9 +193,7 @@ class RoomTests(ScriptedCase):
         @return: of the last 4 s.
         """
         self.server.on_hello = lambda each: each.welcome(limits__max_inflight=4)
-        self.server.on_call = lambda each, call: self.clock.callLater(
-            0.2, each.reply, call
-        )
+        self.server.on_call = self.later
         self.started()
         shop = with_options(self.shop, timeout=1)
         made = []
@@ -221,9 +227,7 @@ class RoomTests(ScriptedCase):
         Nor where they are made all at once, and there is time for them.
         """
         self.server.on_hello = lambda each: each.welcome(limits__max_inflight=4)
-        self.server.on_call = lambda each, call: self.clock.callLater(
-            0.2, each.reply, call
-        )
+        self.server.on_call = self.later
         self.started()
         shop = with_options(self.shop, timeout=8)
         made = [Outcome(shop.look(1), self.clock) for _ in range(140)]

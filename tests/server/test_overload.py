@@ -309,36 +309,71 @@ class PrincipalTests(OverloadTestCase):
 
     def test_each_their_own(self) -> None:
         """
-        One caller's calls in progress are bounded over all connections; others,
-        and those nobody knows, are not.
+        One caller's calls in progress are bounded over all connections, and some
+        more wait; others are not held up.
         """
-        self.start(Limits(max_concurrency_per_principal=2), authenticator=Names())
+        limits = Limits(max_concurrency_per_principal=2, max_queue=3)
+        self.start(limits, authenticator=Names())
         said: dict[str, list[Any]] = {}
-        peers = []
-        for name in ("ann", "ann", "bob", None):
-            auth = {"scheme": "bearer", "token": name}
-            peer, session = self.talk.extended(**({"auth": auth} if name else {}))
-            peers.append(peer)
+        for name in ("ann", "ann", "bob"):
+            peer, session = self.talk.extended(auth={"scheme": "bearer", "token": name})
             for seq in (1, 2, 3):
                 request = self.talk.request(f"{session}:{seq}", "slow", [1], ext={})
-                said.setdefault(str(name), []).extend(self.talk.say(peer, request))
-        codes = {
-            name: [it["ext"]["code"] for it in those] for name, those in said.items()
-        }
-        exhausted = "RESOURCE_EXHAUSTED"
-        self.assertEqual(
-            codes, {"ann": [exhausted] * 4, "bob": [exhausted], "None": []}
-        )
-        self.assertIn("2 calls of this caller", said["bob"][0]["error"])
-        self.assertEqual(self.counted("max_concurrency_per_principal"), 5)
+                said.setdefault(name, []).extend(self.talk.say(peer, request))
+        (refused,) = said.pop("ann")
+        self.assertEqual(refused["ext"]["code"], "RESOURCE_EXHAUSTED")
+        self.assertIn("3 calls of this caller wait", refused["error"])
+        self.assertEqual(said, {"bob": []})
+        self.assertEqual(self.work.runs, 4)
+        self.assertEqual(self.counted("max_queue"), 1)
+        self.assertEqual(self.talk.server.gauges()["calls_waiting"], 4)
         shared = self.talk.server.factory.shared
-        self.assertEqual(len(shared.admission.callers), 2)
-        for peer in peers:
-            peer.transport.abortConnection()
+        self.assertEqual(len(shared.admission.callers), 3)
         while self.work.started:
             self.work.end()
-        self.talk.pump()
+            self.talk.pump()
+            self.assertLessEqual(self.talk.server.gauges()["calls_running"], 4)
+        self.assertEqual(self.work.runs, 8)
+        self.all_free()
+
+    def all_free(self) -> None:
+        """
+        Check that nothing is counted any more.
+        """
+        shared = self.talk.server.factory.shared
+        for connection in shared.connections:
+            self.assertEqual(connection.inflight, 0)
+            assert connection.caller is not None
+            self.assertEqual(connection.caller.running, 0)
+        self.assertEqual(self.talk.server.gauges()["calls_running"], 0)
         self.assertEqual(shared.admission.pressure.level, 0)
+
+    def test_of_a_method_too(self) -> None:
+        """
+        A call that waits for its caller's limit holds no slot of its method, nor
+        of the server; and one that waits for those has its caller's.
+        """
+        limits = Limits(max_concurrency_per_principal=2, max_concurrency=3)
+        self.start(limits, authenticator=Names())
+        bob, session = self.talk.extended(auth={"scheme": "bearer", "token": "bob"})
+        mine = [self.send("slow", 1), self.send("one", 1), self.send("one", 2)]
+        self.assertEqual(self.work.runs, 2)
+        for seq in (1, 2, 3):
+            name = "one" if seq == 1 else "slow"
+            self.talk.say(bob, self.talk.request(f"{session}:{seq}", name, [1], ext={}))
+        # His first waits for the method, his second runs, and his third waits for
+        # him.
+        self.assertEqual(self.work.runs, 3)
+        self.work.started.pop(1).callback(7)
+        self.assertEqual(self.answer(mine[1])["result"], 7)
+        # The method goes to him, who came first there.
+        self.assertEqual(self.work.runs, 4)
+        while self.work.started:
+            self.work.end()
+            self.talk.pump()
+            self.assertLessEqual(self.talk.server.gauges()["calls_running"], 3)
+        self.assertEqual(self.work.runs, 6)
+        self.all_free()
 
 
 class RateTests(OverloadTestCase):
@@ -493,21 +528,31 @@ class ThreadTests(OverloadTestCase):
         While calls wait for over 50 ms for a thread, new ones are refused.
         """
         self.start(threads=1, thread_queue=9)
+        threads = self.talk.server.factory.shared.threads
+        self.work.gate.set()
+        for _ in range(16):
+            # So that it is known what such a call takes: next to nothing.
+            quick = self.send("blocking", 1)
+            while threads.outstanding:
+                self.talk.clock.wait_for_thread(10)
+                self.talk.pump()
+            self.assertEqual(self.answer(quick)["result"], 1)
+        self.work.gate.clear()
+        self.work.runs = 0
         self.send("blocking", 1)
         while not self.work.runs:
             self.talk.clock.wait_for_thread(0.001)
         waiting, *_ = [self.send("blocking", 2) for _ in range(5)]
         refusals = []
         for _ in range(4):
-            self.talk.advance(0.06, step=0.02)
+            self.talk.advance(0.08, step=0.02)
             refusals.append(self.send("blocking", 3))
         self.assertIn("for a thread", self.refused(refusals[-1]))
         self.work.gate.set()
-        threads = self.talk.server.factory.shared.threads
         while threads.outstanding:
             self.talk.clock.wait_for_thread(10)
             self.talk.pump()
-        # It had waited for 240 ms.
+        # It had waited for 320 ms.
         self.assertIn("waited", self.refused(waiting))
         self.assertLess(self.work.runs, 6)
         self.assertGreaterEqual(self.counted("delay"), 2)

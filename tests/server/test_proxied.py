@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
@@ -25,7 +26,7 @@ from twisted_rpc import Client, Limits, Registry, Server, current_call
 from twisted_rpc.errors import Unauthenticated
 from twisted_rpc.idl import load_idl_text
 
-IDL = "service Work { string who() }"
+IDL = "service Work { string who(); int slow() }"
 PROXY = IPv4Address("TCP", "10.0.0.1", 4000)
 
 
@@ -34,9 +35,17 @@ class Work:
     Says who calls.
     """
 
+    def __init__(self) -> None:
+        self.running: list[Deferred[int]] = []
+
     def who(self) -> str:
         """The peer."""
         return current_call().peer
+
+    def slow(self) -> Deferred[int]:
+        """Later."""
+        self.running.append(Deferred())
+        return self.running[-1]
 
 
 def header(host: str, port: int = 1234) -> bytes:
@@ -79,7 +88,8 @@ class WrappedTests(SynchronousTestCase):
         """
         Start a server.
         """
-        self.talk = Conversation(IDL, Work(), **options)
+        self.work = Work()
+        self.talk = Conversation(IDL, self.work, **options)
         self.addCleanup(self.talk.close)
         self.factory = HAProxyWrappingFactory(self.talk.server.factory)
 
@@ -147,6 +157,30 @@ class WrappedTests(SynchronousTestCase):
             peer.transport.abortConnection()
         self.talk.pump()
         self.assertEqual(dict(addresses), {})
+
+    def test_limit_of_callers(self) -> None:
+        """
+        Callers whom nobody knows are told apart by their address: one of them
+        that has all the calls in progress it may have holds up no other.
+        """
+        self.start(limits=Limits(max_concurrency_per_principal=1))
+        for host in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+            peer = self.connect()
+            peer.transport.write(header(host))
+            self.talk.say(peer, self.talk.request(os.urandom(8).hex(), "slow", []))
+        running = self.work.running
+        self.assertEqual(len(running), 2)
+        self.assertEqual(self.talk.server.gauges()["calls_waiting"], 1)
+        running[1].callback(2)
+        self.talk.pump()
+        self.assertEqual(len(running), 2)
+        running[0].callback(1)
+        self.talk.pump()
+        self.assertEqual(len(running), 3)
+        running[2].callback(3)
+        self.talk.pump()
+        gauges = self.talk.server.gauges()
+        self.assertEqual((gauges["calls_waiting"], gauges["calls_running"]), (0, 0))
 
     def test_no_header(self) -> None:
         """

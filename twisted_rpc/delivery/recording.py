@@ -10,7 +10,7 @@ waiting.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -53,6 +53,39 @@ Admit = Callable[[Request], RPCError | None]
 #: Makes what runs a request in a transaction: it returns the answer, and raises
 #: a refusal.
 InTransaction = Callable[[Request, Any], Outcome]
+
+
+class Turns(Protocol):
+    """
+    What a transaction waits for.
+    """
+
+    def full(self, request: Request) -> bool:
+        """Whether it would wait."""
+        ...
+
+    def take(
+        self, request: Request, start: Callable[[], Deferred[Any]]
+    ) -> Deferred[Any]:
+        """
+        Start it, now or when it may; cancelled while it waits, it never starts.
+
+        @raise RPCError: it must not even wait.
+        """
+        ...
+
+
+class _AtOnce:
+    """
+    It waits for nothing.
+    """
+
+    def full(self, _: Request) -> bool:
+        return False
+
+    def take(self, _: Request, start: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+        return start()
+
 
 #: Asks the application what became of a call; C{None}: it has nobody to ask.
 Resolve = Callable[[UnknownCall], "Deferred[Outcome] | None"]
@@ -102,19 +135,28 @@ class Recording:
         self._admit: Admit
         self._in_transaction: InTransaction
         self._resolve: Resolve
+        self._turns: Turns = _AtOnce()
 
     # -- the server -------------------------------------------------------------------
 
     def serve(
-        self, admit: Admit, in_transaction: InTransaction, resolve: Resolve
+        self,
+        admit: Admit,
+        in_transaction: InTransaction,
+        resolve: Resolve,
+        turns: Turns | None = None,
     ) -> Interceptor:
         """
+        @param turns: of transactions; C{None}: they wait for nothing.
+
         @return: what answers each call as its record says, and runs what has
             none, once.
         """
         self._admit = admit
         self._in_transaction = in_transaction
         self._resolve = resolve
+        if turns is not None:
+            self._turns = turns
 
         def interceptor(responder: Responder) -> Responder:
             self._responder = responder
@@ -345,15 +387,44 @@ class Recording:
         claim = call.claim
         call.free()
         call.refused = self._admit(call.request)
-        call.hold()
         claim.run = call.refused is None
         if claim.run and claim.delivery == "transactional":
-            step = self.store.transact(claim, self._transacting(call))
-        else:
-            step = self.store.claim(claim)
-        self._asked(step).addCallbacks(
+            if not self._turns.full(call.request):
+                self._transact(call)
+                return
+            # What has a record does not wait.
+            claim.run = False
+        call.hold()
+        self._judge(self._asked(self.store.claim(claim)), call)
+
+    def _judge(self, step: Deferred[Found], call: Call) -> None:
+        step.addCallbacks(
             self._found, self._not_asked, callbackArgs=(call,), errbackArgs=(call,)
         ).addErrback(self._broken, call)
+
+    def _transact(self, call: Call) -> None:
+        """
+        Claim it and run it in one transaction, when its limits let it.
+        """
+
+        def start() -> Deferred[Found]:
+            if self._stopping:
+                raise _unavailable()
+            call.answer = None
+            call.request.started = False
+            call.hold()
+            return self._asked(self.store.transact(call.claim, self._transacting(call)))
+
+        call.free()
+        call.claim.run = True
+        try:
+            step = self._turns.take(call.request, start)
+        except RPCError as error:
+            self._end(call, error)
+            return
+        if not call.held:
+            call.answer = step
+        self._judge(step, call)
 
     def _transacting(self, call: Call) -> Callable[[Any], Outcome | None]:
         """
@@ -381,6 +452,8 @@ class Recording:
                 self._end(call, found.outcome)
             elif call.refused is not None:
                 self._end(call, call.refused)
+            elif not call.claim.run:
+                self._transact(call)
             else:
                 self._run(call, found.fence)
         elif verdict is Verdict.REPLAY:

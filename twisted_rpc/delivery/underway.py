@@ -19,19 +19,21 @@ class Call:
     A call under way, and all who wait for it.
 
     @ivar request: the one that started it.
-    @ivar answer: of the implementation, while that runs and has not answered.
+    @ivar answer: of the implementation, while that runs and has not answered; or
+        of what it waits for.
+    @ivar held: its connection counts it.
     @ivar given_up: nobody waits any more.
     @ivar refused: why it may not run.
     @ivar delay: seconds until the store is asked again.
     """
 
     __slots__ = (
-        "_held",
         "_waiting",
         "answer",
         "claim",
         "delay",
         "given_up",
+        "held",
         "refused",
         "request",
     )
@@ -43,7 +45,7 @@ class Call:
         self.given_up = False
         self.refused: RPCError | None = None
         self.delay = 0.0
-        self._held = False
+        self.held = False
         self._waiting: list[tuple[Deferred[bytes], Request]] = []
 
     def join(self, request: Request) -> Deferred[bytes]:
@@ -87,14 +89,14 @@ class Call:
         """
         Count it on its connection, while it waits for the store.
         """
-        if not self._held:
-            self._held = True
+        if not self.held:
+            self.held = True
             self.request.origin.begun()
 
     def free(self) -> None:
         """
         The implementation counts it from now on, or it has ended.
         """
-        if self._held:
-            self._held = False
+        if self.held:
+            self.held = False
             self.request.origin.ended()

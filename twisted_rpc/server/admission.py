@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from twisted.internet.defer import Deferred
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.pulse import Pulse
-from twisted_rpc.server.overload.callers import Callers
+from twisted_rpc.server.overload.callers import Caller, Callers
 from twisted_rpc.server.overload.delay import FEW, StandingDelay
 from twisted_rpc.server.overload.pressure import Gauge, Pressure
 from twisted_rpc.server.overload.slots import Slots
@@ -64,8 +65,19 @@ class Admission:
             pressure=self.pressure,
             refused=refused,
         )
-        self.callers = Callers(limits.max_concurrency_per_principal, self.pressure)
+        self.callers = Callers(
+            partial(
+                Caller,
+                limits.max_concurrency_per_principal,
+                "of this caller",
+                limits=limits,
+                clock=clock,
+                pressure=self.pressure,
+                refused=refused,
+            )
+        )
         self._limits = limits
+        self._seconds = clock.seconds
         self._wall = wall
         self._refused = refused
         self._require_session = require_session
@@ -94,10 +106,28 @@ class Admission:
 
         @raise RPCError: it may not start, executed C{"no"}.
         """
+        if not request.queued:
+            self.check(request, now)
+            caller: Caller | None = request.origin.caller
+            if caller is not None and caller.full:
+                return caller.wait(request, partial(self._go_on, request, start), now)
+        return self.slots.wait(request, start, now) if self.slots.full else None
+
+    def check(self, request: Request, now: float) -> None:
+        """
+        @raise RPCError: the call may not start, executed C{"no"}.
+        """
         error = self.refuse(request, now)
         if error is not None:
             raise error
-        return self.slots.wait(request, start, now) if self.slots.full else None
+
+    def _go_on(self, request: Request, start: Callable[[], Answer]) -> Answer:
+        """
+        Its caller may have it run; the server too?
+        """
+        if self.slots.full:
+            return self.slots.wait(request, start, self._seconds())
+        return start()
 
     def refuse(self, request: Request, now: float) -> RPCError | None:
         """
@@ -119,11 +149,6 @@ class Admission:
             return self._exhausted(
                 "max_inflight",
                 f"{self._limits.max_inflight} calls are in progress on this connection",
-            )
-        if origin.caller is not None and origin.caller.full:
-            return self._exhausted(
-                "max_concurrency_per_principal",
-                f"{origin.caller.running} calls of this caller are in progress",
             )
         age = now - origin.arrived
         standing = self._delay.judge(age, now)

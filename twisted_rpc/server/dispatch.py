@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -39,6 +39,7 @@ class Dispatch:
     @ivar idle: called when L{running} becomes 0.
     @ivar pressure: whether admission has to look at each call.
     @ivar reactor: what it runs on.
+    @ivar slots: of the server's calls in progress.
     @ivar slow: seconds for which nothing should hold it.
     """
 
@@ -58,7 +59,7 @@ class Dispatch:
         self._admission = admission
         self._admit = admission.admit
         self.pressure = admission.pressure
-        self._slots = admission.slots
+        self.slots = self._slots = admission.slots
         # What has waited for its slot, and has it.
         self._admitted: Request | None = None
         self._threads = threads
@@ -264,10 +265,20 @@ class Dispatch:
     def _ended(self, request: Request) -> None:
         # Its slot is free when the implementation has ended, not before (W27).
         request.cancel_run = None
-        request.origin.ended()
         self._slots.ended()
+        request.origin.ended()
+        self._rest()
+
+    def hold(self, start: Callable[[], Any]) -> Deferred[Any]:
+        """
+        Count a call that the store runs, from now until it has ended.
+        """
+        return cast("Deferred[Any]", self._slots.hold(start)).addBoth(self._rest)
+
+    def _rest(self, result: Any = None) -> Any:
         if not self._slots.running and self.idle is not None:
             self.idle()
+        return result
 
     def _succeeded(self, result: Any, request: Request) -> bytes:
         self._ended(request)

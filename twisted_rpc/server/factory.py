@@ -222,7 +222,8 @@ class Shared:
 
     @property
     def _slots(self) -> tuple[Slots, ...]:
-        return (self.admission.slots, *self.method_limits.slots)
+        admission = self.admission
+        return (admission.slots, *admission.callers, *self.method_limits.slots)
 
     def stop_waiting(self) -> None:
         """

@@ -127,7 +127,9 @@ class Negotiation:
     def _set_principal(self, principal: str) -> None:
         protocol = self._protocol
         protocol.principal = principal
-        protocol.caller = self._shared.admission.callers.get(principal)
+        protocol.caller = self._shared.admission.callers.get(
+            principal, protocol.host or ""
+        )
         protocol.authenticated = True
         protocol.MAX_LENGTH = protocol.limits.max_frame
 

@@ -17,6 +17,7 @@ from twisted_rpc.server.declaring import declaring
 from twisted_rpc.server.deprecation import Deprecation
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.server.overload.method_limits import MethodLimit, MethodLimits
+from twisted_rpc.server.overload.turns import Turns
 from twisted_rpc.server.resolving import Resolving
 
 
@@ -193,14 +194,16 @@ class Methods:
         self._outer = compose(*interceptors, declaring) if interceptors else compose()
         self._intercepted = bool(interceptors)
         self._store = store
+        self._turns = Turns(dispatch, dispatch.slots)
         if isinstance(store, MemoryStore):
             self._recording: Responder = _inner
         else:
             # It runs what it has claimed by itself, and so all methods.
             recording = store.serve(
                 self._refusal,
-                self._in_transaction,
+                dispatch.in_transaction,
                 Resolving(registry, dispatch.reactor).resolve,
+                self._turns,
             )
             self._recording = compose(self._outer, recording)(_inner)
         # Most methods have no limits of their own, and share their layers.
@@ -284,7 +287,7 @@ class Methods:
         """
         Why a call would be refused now (rows 13 and 14).
         """
-        error = self._dispatch.refusal(request)
+        error = self._dispatch.refusal(request) or self._turns.refusal(request)
         limit: MethodLimit | None = request.method.limit
         if (
             error is None
@@ -293,13 +296,6 @@ class Methods:
         ):
             return limit.refusal(request)
         return error
-
-    def _in_transaction(self, request: Request, transaction: Any) -> bytes | RPCError:
-        limit = request.method.limit
-        if limit is None:
-            return self._dispatch.in_transaction(request, transaction)
-        with limit.transaction():
-            return self._dispatch.in_transaction(request, transaction)
 
     def missing(self, service: str, method: str) -> MissingMethod:
         """

@@ -56,7 +56,7 @@ class ServerProtocol(StraightProtocol):
 
     @ivar shared: what all connections of the server have in common.
     @ivar principal: who is at the other end.
-    @ivar caller: what that one has in progress; C{None} for C{anonymous}.
+    @ivar caller: what that one has in progress; C{None} until it is known.
     @ivar host: where it comes from, once that is known.
     @ivar inflight: calls that have started and not ended.
     @ivar going_away: C{$goaway} was sent; nothing new is started here.
@@ -143,6 +143,7 @@ class ServerProtocol(StraightProtocol):
             self.shared.refuse_connection("max_connections_per_address")
             self.abort()
             return False
+        self.caller = self.shared.admission.callers.get(self.principal, self.host or "")
         if self.shared.authenticator is not None:
             Negotiation(self).connected()
         self._log.debug("{peer} connected", peer=self.peer)
@@ -374,20 +375,32 @@ class ServerProtocol(StraightProtocol):
         """
         A call goes on after its turn.
         """
-        self.inflight += 1
+        self.hold()
         if self.caller is not None:
             self.caller.begun()
-        if self.inflight >= self.limits.max_inflight:
-            self.restricted = True
 
     def ended(self) -> None:
         """
         A call that went on has ended.
         """
-        self.inflight -= 1
+        self.free()
         if self.caller is not None:
             self.caller.ended()
-        self.restricted = self.going_away
+
+    def hold(self) -> None:
+        """
+        A call is in progress here, which its caller does not count yet.
+        """
+        self.inflight += 1
+        if self.inflight >= self.limits.max_inflight:
+            self.restricted = True
+
+    def free(self) -> None:
+        """
+        It has ended, or its caller counts it.
+        """
+        self.inflight -= 1
+        self.restricted = self.going_away or self.inflight >= self.limits.max_inflight
 
     # -- answers ------------------------------------------------------------------------
 

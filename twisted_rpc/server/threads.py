@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 
 from twisted_rpc.call import Request, run_current
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.server.overload.delay import FEW, StandingDelay
+from twisted_rpc.server.overload.patience import Patience
 from twisted_rpc.server.overload.slots import RETRY_AFTER
 from twisted_rpc.wire.limits import Limits
 
@@ -59,8 +59,7 @@ class Threads:
         self.refused: Counter[str] = Counter()
         # When those that wait came, in their order.
         self._arrived: deque[float] = deque()
-        self._stale = limits.delay + limits.delay_interval
-        self._delay = StandingDelay(limits.delay, limits.delay_interval)
+        self._patience = Patience(threads, limits)
         self._reactor = reactor
         self._threads = threads
         self._most = threads + queue
@@ -80,7 +79,7 @@ class Threads:
         @raise RPCError: RESOURCE_EXHAUSTED, too many wait already, or for too
             long.
         """
-        self._check(request.origin.seconds())
+        self._check(request, request.origin.seconds())
         if self._pool is None:
             self._pool = ThreadPool(0, self._threads, name="twisted_rpc")
             # A thread that never returns must not keep the process from ending.
@@ -102,15 +101,21 @@ class Threads:
         )
         return result
 
-    def _check(self, now: float) -> None:
+    def _check(self, request: Request, now: float) -> None:
         if self.outstanding >= self._most:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
+        ahead, patience = len(self._arrived), self._patience
+        if patience.in_vain(ahead, request.deadline - now):
+            raise self._refusal(
+                "deadline", "calls wait for a thread for longer than there is time"
+            )
         try:
             age = now - self._arrived[0]
         except IndexError:
             age = 0.0
-        if self._delay.judge(age, now) and len(self._arrived) >= FEW:
+        if patience.refuses(ahead, age, now):
+            age = max(age, patience.wait(ahead))
             raise self._refusal("delay", f"calls wait {age:.3f} s for a thread")
 
     def _refusal(self, name: str, text: str) -> RPCError:
@@ -129,11 +134,13 @@ class Threads:
             raise refusal(
                 Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
             )
-        standing = self._delay.judge(age, now)
-        if standing and age > self._stale and len(self._arrived) >= FEW:
+        if self._patience.drops(len(self._arrived), age, now):
             raise _exhausted(f"the call waited {age:.3f} s for a thread")
         request.started = True
-        return run_current(request, function, args)
+        try:
+            return run_current(request, function, args)
+        finally:
+            self._patience.learn(request.origin.seconds() - now)
 
     def _ended(self, result: InThread, success: bool, value: Any) -> None:
         self.outstanding -= 1

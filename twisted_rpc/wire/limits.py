@@ -87,12 +87,13 @@ class Limits:
     @ivar max_meta_names: names in C{ext.meta}.
     @ivar max_inflight: calls in progress on an extended connection.
     @ivar max_concurrency: calls in progress on a server; more wait.
-    @ivar max_concurrency_per_principal: of one caller who is authenticated.
-    @ivar max_queue: calls that wait for the server, or for one method, to have
-        room.
+    @ivar max_concurrency_per_principal: of one caller; those who are not
+        authenticated are told apart by their address.
+    @ivar max_queue: calls that wait for the server, for a caller's or for a
+        method's limit.
     @ivar max_queue_bytes: their parameters together.
-    @ivar delay: a call that is older when it could start ...
-    @ivar delay_interval: ... is refused, once all have been for so long.
+    @ivar delay: a call that waits for longer than calls take, and this ...
+    @ivar delay_interval: ... is refused, once all have for so long.
     @ivar max_buckets: callers whose rates are limited one by one, for a method.
     @ivar max_connections: connections of a server.
     @ivar max_connections_per_address: of them from one address.

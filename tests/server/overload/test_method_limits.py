@@ -4,7 +4,6 @@ Tests for the limits that the IDL sets methods.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +13,6 @@ from tests.raw import Conversation
 from twisted_rpc import Registry
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.idl import load_idl_text
-from twisted_rpc.server.overload.method_limits import MethodLimit
 from twisted_rpc.testing import MemoryClock, connect
 
 IDL = """
@@ -108,29 +106,3 @@ class MethodLimitsTests(SynchronousTestCase):
         talk.pump()
         (answer,) = talk.say(peer, talk.request(f"{session}:2", "slow", [1], ext={}))
         self.assertEqual(answer["ext"]["code"], "UNAVAILABLE")
-
-
-class TransactionTests(SynchronousTestCase):
-    """
-    In threads of a store, where nothing waits.
-    """
-
-    def test_refused(self) -> None:
-        """
-        So many transactions at once, and no more; one that fails has ended too.
-        """
-        refused: Counter[str] = Counter()
-        limit = MethodLimit(lambda it: it, lambda _: None, 1, refused)
-        with limit.transaction():
-            error = self.assertRaises(RPCError, limit.transaction().__enter__)
-        self.assertEqual((error.code, error.executed), (Code.RESOURCE_EXHAUSTED, "no"))
-        self.assertGreater(error.retry_after or 0, 0)
-        self.assertEqual(refused, {"max_concurrency": 1})
-
-        def fails() -> None:
-            with limit.transaction():
-                raise ZeroDivisionError
-
-        self.assertRaises(ZeroDivisionError, fails)
-        with limit.transaction():
-            pass

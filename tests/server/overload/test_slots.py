@@ -239,11 +239,41 @@ class SlotsTests(SynchronousTestCase):
         room.clock.advance(0.05)
         error = self.assertRaises(RPCError, room.call, room.request())
         self.assertIn("wait for 0.160 s", error.message)
+        room.clock.advance(0.08)
         room.end()
-        self.assertIn("the call waited for 0.160 s", self.code(old).message)
+        self.assertIn("the call waited for 0.240 s", self.code(old).message)
         self.assertEqual(room.refused, {"delay": 2})
         # What came later is younger, and runs.
         self.assertEqual(len(room.started), 2)
+
+    def test_foretold(self) -> None:
+        """
+        What calls take tells how long the queue is: a call that would wait for
+        too long is refused as it comes, and so is one whose deadline would be
+        over; whoever is refused never waits for that.
+        """
+        room = Room(2)
+        answers = [room.call(room.request()) for _ in range(20)]
+        for _ in range(18):
+            # Two at a time, each in 10 ms.
+            room.clock.advance(0.005)
+            room.end()
+        answers += [room.call(room.request()) for _ in range(27)]
+        hurried = room.request(timeout=0.1)
+        error = self.assertRaises(RPCError, room.call, hurried)
+        self.assertIn("wait for longer than there is time", error.message)
+        self.assertEqual((error.code, error.executed), (Code.RESOURCE_EXHAUSTED, "no"))
+        while room.refused["delay"] < 10:
+            try:
+                answers.append(room.call(room.request()))
+            except RPCError as refused:
+                self.assertIn("wait for 0.17", refused.message)
+        self.assertEqual(room.refused, {"deadline": 1, "delay": 10})
+        while room.runs:
+            room.clock.advance(0.005)
+            room.end()
+        self.assertEqual(room.refused, {"deadline": 1, "delay": 10})
+        self.assertEqual({self.successResultOf(it) for it in answers}, {b"1"})
 
     def test_few_are_no_queue(self) -> None:
         """

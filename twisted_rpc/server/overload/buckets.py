@@ -6,6 +6,7 @@ So many calls in so much time, for each caller.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 
 
 class Buckets:
@@ -29,12 +30,12 @@ class Buckets:
         self._token = per / calls
         self._room = per - self._token
         self._most = most
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, caller: str, now: float) -> float:
+    def take(self, caller: Hashable, now: float) -> float:
         """
         Take a token of C{caller}'s.
 

@@ -1,50 +1,39 @@
 # -*- test-case-name: tests.server.test_overload -*-
 """
-What each caller who is known has in progress, over all of its connections.
+What each caller has in progress, over all of its connections.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
 from weakref import WeakValueDictionary
 
 from twisted_rpc.delivery.memory import ANONYMOUS
-from twisted_rpc.server.overload.pressure import Gauge, Pressure
+from twisted_rpc.server.overload.slots import Slots
 
 
-class Caller:
+def told_apart(principal: str, host: str) -> tuple[str, str]:
     """
-    One of them.
+    Who has a limit of its own: each who is authenticated, and each address of
+    those who are not; they share a name, and one must not shut the others out.
+    """
+    return principal, host if principal == ANONYMOUS else ""
 
-    @ivar running: its calls in progress.
+
+class Caller(Slots):
+    """
+    The slots of one of them.
+
+    Each call in progress on its connections has one, those included that wait
+    for another limit; those that wait for this one do not.
     """
 
-    __slots__ = ("__weakref__", "_full", "_limit", "running")
+    def _entered(self, origin: Any) -> None:
+        origin.hold()
 
-    def __init__(self, limit: float, pressure: Pressure) -> None:
-        self.running = 0
-        self._limit = limit
-        self._full = Gauge(pressure)
-
-    @property
-    def full(self) -> bool:
-        """
-        Whether it has as many as it may have.
-        """
-        return self._full.reached
-
-    def begun(self) -> None:
-        """
-        One more.
-        """
-        self.running += 1
-        self._full.set(self.running >= self._limit)
-
-    def ended(self) -> None:
-        """
-        One less.
-        """
-        self.running -= 1
-        self._full.set(self.running >= self._limit)
+    def _left(self, origin: Any) -> None:
+        origin.free()
 
 
 class Callers:
@@ -52,23 +41,25 @@ class Callers:
     Those who are connected, or have calls in progress.
     """
 
-    def __init__(self, limit: float, pressure: Pressure) -> None:
-        self._limit = limit
-        self._pressure = pressure
+    def __init__(self, make: Callable[[], Caller]) -> None:
+        self._make = make
         # Connections keep theirs, and calls in progress their connection.
-        self._callers: WeakValueDictionary[str, Caller] = WeakValueDictionary()
+        self._callers: WeakValueDictionary[tuple[str, str], Caller] = (
+            WeakValueDictionary()
+        )
 
     def __len__(self) -> int:
         return len(self._callers)
 
-    def get(self, principal: str) -> Caller | None:
+    def __iter__(self) -> Iterator[Caller]:
+        return iter(list(self._callers.values()))
+
+    def get(self, principal: str, host: str) -> Caller:
         """
-        @return: C{None} for C{anonymous}: all strangers share that name, so that
-            a limit would let one of them shut the others out.
+        @param host: where it comes from.
         """
-        if principal == ANONYMOUS:
-            return None
-        caller = self._callers.get(principal)
+        key = told_apart(principal, host)
+        caller = self._callers.get(key)
         if caller is None:
-            caller = self._callers[principal] = Caller(self._limit, self._pressure)
+            caller = self._callers[key] = self._make()
         return caller

@@ -8,11 +8,9 @@ Each is an interceptor of the methods that have it; the others pay nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,58 +18,25 @@ from twisted_rpc.call import Answer, Interceptor, Request, Responder, compose
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.server.admission import Admission
 from twisted_rpc.server.overload.buckets import Buckets
+from twisted_rpc.server.overload.callers import told_apart
 from twisted_rpc.server.overload.pressure import Pressure
-from twisted_rpc.server.overload.slots import RETRY_AFTER, Slots
-from twisted_rpc.wire.limits import OFF, Limits
+from twisted_rpc.server.overload.slots import Slots
+from twisted_rpc.wire.limits import Limits
 
 
-class MethodLimit:
+class MethodLimit(NamedTuple):
     """
     What the IDL sets one method.
 
     @ivar interceptor: what calls go through that run in the reactor's thread, or
         start there.
+    @ivar refusal: says why a call comes too early.
+    @ivar slots: of its calls in progress; C{None}: as many as there are.
     """
 
-    def __init__(
-        self,
-        interceptor: Interceptor,
-        rate: Callable[[Request], RPCError | None],
-        most: float,
-        refused: Counter[str],
-    ) -> None:
-        """
-        @param rate: says why a call comes too early.
-        @param most: calls at once.
-        """
-        self.interceptor = interceptor
-        self.refusal = rate
-        self._most = most
-        self._refused = refused
-        self._running = 0
-        self._lock = Lock()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """
-        Hold a slot, in a thread of the store's, where nothing waits.
-
-        @raise RPCError: there is none.
-        """
-        with self._lock:
-            if self._running >= self._most:
-                self._refused["max_concurrency"] += 1
-                raise refusal(
-                    Code.RESOURCE_EXHAUSTED,
-                    f"{self._running} calls of this method are in progress",
-                    retry_after=RETRY_AFTER,
-                )
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
+    interceptor: Interceptor
+    refusal: Callable[[Request], RPCError | None]
+    slots: Slots | None
 
 
 class MethodLimits:
@@ -108,19 +73,20 @@ class MethodLimits:
             return None
         late = _never if rate is None else self._rate(rate["calls"], rate["per"])
         interceptors = [] if rate is None else [refusing(late)]
+        slots = None
         if most is not None:
             whose = f"of {service.wire_name}.{method.wire_name}"
             slots = self._slots(most["calls"], whose)
             interceptors.append(limiting(slots, self._admission, self._clock.seconds))
-        limit = OFF if most is None else most["calls"]
-        return MethodLimit(compose(*interceptors), late, limit, self._refused)
+        return MethodLimit(compose(*interceptors), late, slots)
 
     def _rate(self, calls: int, per: float) -> Callable[[Request], RPCError | None]:
         buckets = Buckets(calls, per, self._limits.max_buckets)
         seconds, refused = self._clock.seconds, self._refused
 
         def late(request: Request) -> RPCError | None:
-            wait = buckets.take(request.origin.principal, seconds())
+            origin = request.origin
+            wait = buckets.take(told_apart(origin.principal, origin.host), seconds())
             if not wait:
                 return None
             refused["rate_limit"] += 1
@@ -172,29 +138,25 @@ def limiting(
 
     def interceptor(responder: Responder) -> Responder:
         def respond(request: Request) -> Answer:
+            # First its caller's limit: who waits for that must not hold a slot here.
+            caller = request.origin.caller
+            if caller is None or not caller.full:
+                return enter(request)
+            now = seconds()
+            admission.check(request, now)
+            answer: Answer = caller.wait(request, partial(enter, request), now)
+            return answer
+
+        def enter(request: Request) -> Answer:
             if not slots.full:
                 return run(request)
             now = seconds()
-            error = admission.refuse(request, now)
-            if error is not None:
-                raise error
+            if not request.queued:
+                admission.check(request, now)
             return slots.wait(request, partial(run, request), now)
 
         def run(request: Request) -> Answer:
-            slots.begun()
-            try:
-                answer = responder(request)
-            except BaseException:
-                slots.ended()
-                raise
-            if isinstance(answer, bytes):
-                slots.ended()
-                return answer
-            return answer.addBoth(ended)
-
-        def ended(result: Any) -> Any:
-            slots.ended()
-            return result
+            return slots.hold(partial(responder, request))
 
         return respond
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.server.overload.delay import FEW, StandingDelay
+from twisted_rpc.server.overload.patience import Patience
 from twisted_rpc.server.overload.pressure import Gauge, Pressure
 from twisted_rpc.wire.limits import Limits
 
@@ -77,8 +77,7 @@ class Slots:
         self._whose = whose
         self._most = limits.max_queue
         self._most_bytes = limits.max_queue_bytes
-        self._stale = limits.delay + limits.delay_interval
-        self._delay = StandingDelay(limits.delay, limits.delay_interval)
+        self._patience = Patience(limit, limits)
         self._clock = clock
         self._seconds = clock.seconds
         self._refused = refused
@@ -117,6 +116,27 @@ class Slots:
         if self._full.reached:
             self._go_on()
 
+    def hold(self, start: Callable[[], Answer]) -> Answer:
+        """
+        Let a call have a slot from now until it has ended.
+
+        @param start: starts it.
+        """
+        self.begun()
+        try:
+            answer = start()
+        except BaseException:
+            self.ended()
+            raise
+        if isinstance(answer, bytes):
+            self.ended()
+            return answer
+        return answer.addBoth(self._held)
+
+    def _held(self, result: Any) -> Any:
+        self.ended()
+        return result
+
     def wait(
         self, request: Request, start: Callable[[], Answer], now: float
     ) -> Deferred[bytes]:
@@ -130,29 +150,49 @@ class Slots:
         @raise RPCError: RESOURCE_EXHAUSTED: too many wait, or they wait for too
             long.
         """
-        self._check(len(request.params), now)
+        error = self.refusal(request, now)
+        if error is not None:
+            raise error
         request.started = False
+        request.queued = True
         queued = Queued(request, start, self._leave)
         self._waiting[id(queued)] = queued
         self._bytes += queued.size
-        # It is in progress, as its connection counts it.
-        request.origin.begun()
+        self._entered(request.origin)
         return queued
 
-    def _check(self, size: int, now: float) -> None:
+    def refusal(self, request: Request, now: float) -> RPCError | None:
+        """
+        @return: why C{request} must not wait, or C{None}.
+        """
         waiting = self._waiting
-        if len(waiting) >= self._most:
-            raise self._refusal("max_queue", f"{len(waiting)} calls {self._whose} wait")
-        if self._bytes + size > self._most_bytes:
-            raise self._refusal(
+        ahead = len(waiting)
+        if ahead >= self._most:
+            return self._exhausted("max_queue", f"{ahead} calls {self._whose} wait")
+        if self._bytes + len(request.params) > self._most_bytes:
+            return self._exhausted(
                 "max_queue_bytes", f"calls {self._whose} wait with {self._bytes} bytes"
+            )
+        patience = self._patience
+        if patience.in_vain(ahead, request.deadline - now):
+            return self._exhausted(
+                "deadline", f"calls {self._whose} wait for longer than there is time"
             )
         first = next(iter(waiting.values()), None)
         age = 0.0 if first is None else now - first.arrived
-        if self._delay.judge(age, now) and len(waiting) >= FEW:
-            raise self._refusal("delay", f"calls {self._whose} wait for {age:.3f} s")
+        if patience.refuses(ahead, age, now):
+            age = max(age, patience.wait(ahead))
+            return self._exhausted("delay", f"calls {self._whose} wait for {age:.3f} s")
+        return None
 
-    def _refusal(self, name: str, text: str) -> RPCError:
+    def _entered(self, origin: Any) -> None:
+        # It is in progress, as its connection and its caller count it.
+        origin.begun()
+
+    def _left(self, origin: Any) -> None:
+        origin.ended()
+
+    def _exhausted(self, name: str, text: str) -> RPCError:
         self._refused[name] += 1
         return refusal(Code.RESOURCE_EXHAUSTED, text, retry_after=RETRY_AFTER)
 
@@ -161,12 +201,9 @@ class Slots:
         Nobody waits for it any more: there is no slot to keep, it never began.
         """
         if self._waiting.pop(id(queued), None) is not None:
-            self._left(queued)
+            self._bytes -= queued.size
+            self._left(queued.request.origin)
             queued.errback(refusal(Code.CANCELLED, "cancelled by the caller"))
-
-    def _left(self, queued: Queued) -> None:
-        self._bytes -= queued.size
-        queued.request.origin.ended()
 
     def _go_on(self) -> None:
         """
@@ -188,19 +225,26 @@ class Slots:
         self._full.set(self.running >= self._limit or bool(self._waiting))
 
     def _start(self, queued: Queued) -> None:
-        self._left(queued)
+        self._bytes -= queued.size
         now = self._seconds()
         age = now - queued.arrived
-        standing = self._delay.judge(age, now)
+        drop = self._patience.drops(len(self._waiting), age, now)
         if queued.request.deadline <= now:
             self._refused["deadline"] += 1
             text = "the deadline was over before the call started"
             queued.errback(refusal(Code.DEADLINE_EXCEEDED, text))
-        elif standing and age > self._stale and len(self._waiting) >= FEW:
-            # Those behind it are younger, and have more time left.
-            queued.errback(self._refusal("delay", f"the call waited for {age:.3f} s"))
+        elif drop:
+            queued.errback(self._exhausted("delay", f"the call waited for {age:.3f} s"))
         else:
             queued.callback(b"")
+            queued.addBoth(self._learn, now)
+        # Not before it has begun, which counts it again: its caller would have
+        # given its place to another.
+        self._left(queued.request.origin)
+
+    def _learn(self, result: Any, since: float) -> Any:
+        self._patience.learn(self._seconds() - since)
+        return result
 
     def stop(self, error: RPCError) -> None:
         """
@@ -208,6 +252,7 @@ class Slots:
         """
         while self._waiting:
             _, queued = self._waiting.popitem()
-            self._left(queued)
+            self._bytes -= queued.size
+            self._left(queued.request.origin)
             queued.errback(error)
         self._full.set(self.running >= self._limit)

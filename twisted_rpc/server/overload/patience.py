@@ -1,0 +1,90 @@
+# -*- test-case-name: tests.server.overload.test_patience -*-
+"""
+How long a call may wait for a slot.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted_rpc.server.overload.delay import FEW, StandingDelay
+from twisted_rpc.wire.limits import Limits
+
+#: A call's part in the mean of what calls take, at least.
+_WEIGHT: Final = 1 / 16
+
+#: How much longer than was foretold a call may have waited when it leaves.
+_SLACK: Final = 1.5
+
+
+class Patience:
+    """
+    Judges the queue of one limit: when a call comes, by how long it will wait, so
+    that most refusals are said at once; and when it leaves, by how long it has.
+
+    A call may wait for as long as calls take, and C{delay} more.  A burst may
+    wait for as long as two calls take, C{delay}, and C{delay_interval} more,
+    because it goes away by itself.
+
+    @see: U{Little's law <https://doi.org/10.1287/opre.9.3.383>}, which tells the
+        wait from the length of the queue; CoDel looks at those that leave, and
+        has let them wait by then.
+    """
+
+    __slots__ = ("_burst", "_delay", "_seen", "_slots", "_took")
+
+    def __init__(self, slots: float, limits: Limits) -> None:
+        """
+        @param slots: calls at once.
+        """
+        self._slots = slots
+        self._delay = StandingDelay(limits.delay, limits.delay_interval)
+        self._burst = limits.delay + limits.delay_interval
+        self._seen = 0
+        self._took = 0.0
+
+    def learn(self, took: float) -> None:
+        """
+        A call has held its slot for so many seconds.
+        """
+        self._seen += 1
+        self._took += (took - self._took) * max(_WEIGHT, 1 / self._seen)
+
+    def wait(self, ahead: int) -> float:
+        """
+        @return: seconds that a call waits, as far as is known, with so many
+            ahead of it.
+        """
+        return ahead * self._took / self._slots
+
+    def in_vain(self, ahead: int, left: float) -> bool:
+        """
+        Whether the time of a call that comes now will be over before it starts.
+
+        @param left: seconds until its deadline.
+        """
+        return ahead >= FEW and self.wait(ahead) >= left
+
+    def refuses(self, ahead: int, age: float, now: float) -> bool:
+        """
+        Whether a call that comes now would wait for too long.
+
+        @param age: seconds that the first in the queue has waited.
+        """
+        wait = self.wait(ahead)
+        standing = self._delay.judge(max(age, wait) - self._took, now)
+        return ahead >= FEW and (standing or wait > self._most)
+
+    def drops(self, behind: int, age: float, now: float) -> bool:
+        """
+        Whether a call that could start now has waited for too long: those behind
+        it are younger, and have more time left.
+
+        @param age: seconds that it has waited.
+        """
+        standing = self._delay.judge(age - self._took, now)
+        return standing and age > _SLACK * self._most and behind >= FEW
+
+    @property
+    def _most(self) -> float:
+        return self._burst + 2 * self._took
