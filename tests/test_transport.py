@@ -709,6 +709,29 @@ class DirectTests(TransportCase):
         self.assertEqual(self.writes(FakeTCP(), 40), [32, 8])
         self.assertEqual(self.writes(FakeTCP(), 32), [32])
 
+    def test_apart_taken_together(self) -> None:
+        """
+        So it can where a subclass takes frames in a way of its own.
+        """
+
+        class Taking(Frames):
+            def framesReceived(
+                self, data: bytes, offset: int, most: int
+            ) -> tuple[int, int]:
+                """Take all that may be taken."""
+                frames = unframed(data[offset:])[:most]
+                for frame in frames:
+                    self.stringReceived(frame)
+                return offset + len(framed(*frames)), len(frames)
+
+        self.patch(os, "sched_getaffinity", lambda pid: {0})
+        transport = FakeTCP()
+        protocol = Taking(self.clock)
+        protocol.makeConnection(transport)
+        protocol.reply = b"reply"
+        protocol.dataReceived(framed(*[b"call"] * 64))
+        self.assertEqual([len(unframed(data)) for data in transport.direct], [32, 32])
+
     def test_together(self) -> None:
         """
         On the core that both share it could not run meanwhile: one write.

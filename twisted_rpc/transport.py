@@ -302,10 +302,13 @@ class FrameProtocol(Int32StringReceiver):
                 if stop > end:
                     self._needed = 4 + length
                     break
+                if frames == FRAMES_A_WRITE and self._out and self._apart:
+                    self._flush()
                 if (stop < end or frames) and fruitless < 2:
-                    offset, taken = self.framesReceived(
-                        data, offset, FRAMES_A_TURN - frames
+                    until = (
+                        FRAMES_A_TURN if frames >= FRAMES_A_WRITE else FRAMES_A_WRITE
                     )
+                    offset, taken = self.framesReceived(data, offset, until - frames)
                     if taken:
                         frames += taken
                         fruitless = 0
@@ -314,8 +317,6 @@ class FrameProtocol(Int32StringReceiver):
                 frames += 1
                 offset = stop
                 received(data[start:stop])
-                if frames == FRAMES_A_WRITE and self._out and self._apart:
-                    self._flush()
         finally:
             self._turn = False
             self.frames_received += frames

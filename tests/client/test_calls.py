@@ -55,6 +55,18 @@ class AnswerTests(ScriptedCase):
         self.pump()
         self.ended(outcome, 3)
 
+    def test_kept(self) -> None:
+        """
+        Who keeps what fired does not keep the arguments.
+        """
+        connection = self.started()
+        kept: Any = self.shop.buy(5)
+        self.assertEqual(kept.params, b"[5]")
+        self.pump()
+        connection.reply(connection.calls[0], 3)
+        self.pump()
+        self.assertEqual((kept.result, kept.params), (3, b""))
+
     def test_result_of_another_type(self) -> None:
         """
         A result that is not what the IDL says fails with INTERNAL: it ran.

@@ -57,9 +57,8 @@ class OracleTests(SynchronousTestCase):
             timeout=5.0,
             decode=msgspec.json.decode,
         )
-        call = SimpleNamespace(
-            target=target, deferred=Deferred(), id=request_id, deadline=5.0, seq=1
-        )
+        call: Any = Deferred()
+        vars(call).update(target=target, id=request_id, deadline=5.0, seq=1)
         return self.oracle.calling("client-0", call)
 
     def says(self, invariant: str) -> None:
@@ -77,7 +76,7 @@ class OracleTests(SynchronousTestCase):
         called = self.called()
         self.oracle.asked["s:1"].runs.append("server-0")
         self.oracle.replied(self.ada, 1, reply())
-        called.call.deferred.callback(7)
+        called.call.callback(7)
         self.oracle.close({1})
         self.assertIsNone(self.oracle.violation)
         self.assertEqual(self.oracle.outcomes, {"OK": 1})
@@ -97,12 +96,12 @@ class OracleTests(SynchronousTestCase):
         """
         called = self.called()
         self.oracle.asked["s:1"].runs.append("server-0")
-        called.call.deferred.errback(RPCError(Code.UNAVAILABLE, executed="unknown"))
+        called.call.errback(RPCError(Code.UNAVAILABLE, executed="unknown"))
         self.oracle.close({2})
         self.assertIsNone(self.oracle.violation)
         self.oracle.close({1})
         self.says("I10")
-        self.failureResultOf(called.call.deferred, RPCError)
+        self.failureResultOf(called.call, RPCError)
 
     def test_cancelled(self) -> None:
         """
@@ -111,8 +110,8 @@ class OracleTests(SynchronousTestCase):
         called = self.called()
         cancel = RequestMessage("$1", "cancel", msgspec.Raw(b'["s:1"]'), 1.0, "$rpc")
         self.oracle.requested(self.ada, 1, cancel)
-        called.call.deferred.addErrback(lambda _: None)
-        called.call.deferred.cancel()
+        called.call.addErrback(lambda _: None)
+        called.call.cancel()
         self.oracle.close({1})
         self.assertIsNone(self.oracle.violation)
         self.assertEqual(self.oracle.outcomes, {"cancelled": 1})
@@ -171,7 +170,7 @@ class OracleTests(SynchronousTestCase):
         """
         called = self.called()
         self.now = 5.2
-        called.call.deferred.callback(7)
+        called.call.callback(7)
         self.says("I15")
 
     def test_not_ended(self) -> None:
@@ -188,9 +187,9 @@ class OracleTests(SynchronousTestCase):
         I13: a call fails with nothing but an RPCError.
         """
         called = self.called()
-        called.call.deferred.errback(Failure(ZeroDivisionError()))
+        called.call.errback(Failure(ZeroDivisionError()))
         self.says("I13")
-        self.failureResultOf(called.call.deferred, ZeroDivisionError)
+        self.failureResultOf(called.call, ZeroDivisionError)
 
     def test_second_id(self) -> None:
         """
@@ -213,7 +212,7 @@ class OracleTests(SynchronousTestCase):
         I2: a result is that of a run.
         """
         called = self.called()
-        called.call.deferred.callback(7)
+        called.call.callback(7)
         self.oracle.close(set())
         self.says("I2")
 
@@ -223,10 +222,10 @@ class OracleTests(SynchronousTestCase):
         """
         called = self.called()
         self.oracle.asked["s:1"].runs.append("server-0")
-        called.call.deferred.errback(RPCError(Code.UNAVAILABLE, executed="no"))
+        called.call.errback(RPCError(Code.UNAVAILABLE, executed="no"))
         self.oracle.close(set())
         self.says("I6")
-        self.failureResultOf(called.call.deferred, RPCError)
+        self.failureResultOf(called.call, RPCError)
 
 
 class StoreTests(SynchronousTestCase):

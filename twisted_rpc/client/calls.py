@@ -36,6 +36,7 @@ class Target:
     @ivar ask: makes a call of it, given it and the text of the arguments; fires
         with the result.
     @ivar schema: the method in the IDL.
+    @ivar usual: a first attempt says nothing but what every call says.
     @ivar timeout: seconds, over all attempts.
     @ivar policy: provides L{IRetryPolicy<twisted_rpc.interfaces.IRetryPolicy>}.
     @ivar metadata: sent with each call, or C{None}.
@@ -51,10 +52,12 @@ class Target:
         "metadata",
         "oneway",
         "policy",
+        "read",
         "schema",
         "service",
         "template",
         "timeout",
+        "usual",
         "wait_for_ready",
         "wire_name",
     )
@@ -73,13 +76,15 @@ class Target:
         self.wire_name: str = schema.wire_name
         self.delivery: str = schema.delivery
         self.oneway: bool = schema.oneway
-        self.decode = schema.decode_result
+        self.decode: Callable[[bytes], Any] = schema.decode_result
+        self.read: Callable[[bytes], Any] = schema.read_result
         self.timeout = timeout
         self.template = CallTemplate(
             schema.service, schema.wire_name, max(1, round(timeout * 1000))
         )
         self.policy = policy
         self.metadata = dict(metadata) if metadata else None
+        self.usual = not self.metadata and not self.oneway
         self.wait_for_ready = wait_for_ready
         self.median = 0.0
 
@@ -120,14 +125,16 @@ class Outgoing(Request):
 EXACT = -1
 
 
-class Call:
+class Call(Deferred[Any]):
     """
-    One call; it ends exactly once.
+    One call, and the Deferred of its result, in one object: that takes 0.4 us
+    less than two.  It ends exactly once.
 
     @ivar params: the text of the array, the same in every attempt.
     @ivar deadline: in the clock's seconds.
     @ivar id: the request id, once there is one.
     @ivar seq: its number in the session; 0 outside one.
+    @ivar read: makes the result of its text.
     @ivar stamp: when it was made, as it stands in every attempt.
     @ivar attempts: how many were written.
     @ivar free: how many of them do not count for the policy (C5): 0 or 1.
@@ -168,6 +175,7 @@ class Call:
         deadline: float,
         metadata: Mapping[str, str] | None,
     ) -> None:
+        Deferred.__init__(self, _given_up)
         self.pool = pool
         self.target = target
         self.params = params
@@ -177,9 +185,8 @@ class Call:
         # 3.11 40 ns each time, and an instance 5.
         self.stamp = b""
         self.attempts = self.tick = 0
-        self.raw = False
+        self.read = target.read
         self.retry: Any = None
-        self.deferred: Deferred[Any] = Deferred(self._cancelled)
 
     def inherit(self, outer: Request) -> None:
         """
@@ -197,21 +204,13 @@ class Call:
         It succeeded.
         """
         self.done = True
-        decode = self.target.decode
         try:
-            result = bytes(message.result) if self.raw else decode(message.result)
-        except InvalidValue as error:
-            self.deferred.errback(
-                Failure(
-                    RPCError(
-                        Code.INTERNAL,
-                        f"the reply does not fit the IDL: {error}",
-                        executed="yes",
-                    )
-                )
-            )
-            return
-        self.deferred.callback(result)
+            result = self.read(message.result)
+        except Exception:  # noqa: BLE001 - decoded again, to be told what is wrong
+            result = decoded(self.target, message.result)
+        # Who keeps the Deferred need not keep what was asked.
+        self.params = b""
+        self.callback(result)
 
     def failed(self, error: RPCError) -> None:
         """
@@ -220,6 +219,7 @@ class Call:
         if self.done:
             return
         self._stop()
+        self.params = b""
         self.pool.counters.errors[error.code.value] += 1
         if self.ambiguous and error.executed == "no":
             # The last attempt did not run; one before it may have (D8).
@@ -230,7 +230,7 @@ class Call:
         if self.id and type(error) is ERRORS[error.code]:
             # Not of an exception of the IDL, which may have a member of that name.
             error.request_id = self.id
-        self.deferred.errback(Failure(error))
+        self.errback(Failure(error))
 
     def gave_up(self, *, late: bool = False) -> None:
         """
@@ -259,7 +259,7 @@ class Call:
             self.retry.cancel()
             self.retry = None
 
-    def _cancelled(self, _: Deferred[Any]) -> None:
+    def given_up(self) -> None:
         """
         The caller gives it up: no more attempts, and the server is told.
         """
@@ -330,6 +330,27 @@ class Call:
         if self.metadata:
             ext["meta"] = dict(self.metadata)
         return ext
+
+
+def _given_up(call: Deferred[Any]) -> None:
+    assert isinstance(call, Call)  # it has no other canceller
+    call.given_up()
+
+
+def decoded(target: Target, text: bytes) -> Any:
+    """
+    @return: the result, or a L{Failure} that says why the text is none.
+    """
+    try:
+        return target.decode(text)
+    except InvalidValue as error:
+        return Failure(
+            RPCError(
+                Code.INTERNAL,
+                f"the reply does not fit the IDL: {error}",
+                executed="yes",
+            )
+        )
 
 
 def declared(call: Call, error: RPCError, message: ReplyMessage) -> RPCError:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from twisted_rpc.call import Interceptor, Responder, calling, compose
-from twisted_rpc.client.calls import Outgoing, Target
+from twisted_rpc.client.calls import Outgoing, Target, decoded
 from twisted_rpc.client.counters import Counters
 from twisted_rpc.client.inheriting import passed_on
 from twisted_rpc.client.interceptors.breaking import CircuitBreaker, Circuits
@@ -29,7 +29,6 @@ from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
 from twisted_rpc.client.waiting import MAX_WAITING, MAX_WAITING_BYTES
 from twisted_rpc.endpoints import client_endpoint
-from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.idl import Service as TypedService
 from twisted_rpc.idl import service_schema
 from twisted_rpc.idl.python.service import ClientT
@@ -351,11 +350,4 @@ class Client(Service):
 
 
 def _decoded(result: Any, target: Target) -> Any:
-    if target.oneway:
-        return None
-    try:
-        return target.decode(result)
-    except InvalidValue as error:
-        raise RPCError(
-            Code.INTERNAL, f"the reply does not fit the IDL: {error}", executed="yes"
-        ) from None
+    return None if target.oneway else decoded(target, result)

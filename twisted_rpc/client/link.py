@@ -251,46 +251,47 @@ class Link:
         protocol = self.protocol
         if protocol is None:
             return False
-        target = call.target
-        template = target.template
         self._next_seq = seq + 1
         request_id = call.id = f"{self._prefix}{seq}"
         call.seq = seq
-        call.attempts += 1
-        stamp = call.stamp
-        if not stamp:
-            stamp = call.stamp = protocol.turn_stamp or protocol.stamp
-        parts: tuple[bytes, ...]
-        if (
-            call.attempts == 1
-            and call.metadata is None
-            and not call.tick
-            and not target.oneway
-        ):
-            size, parts = template.first(
-                request_id.encode(), call.params, stamp, self._ack
-            )
-        else:
-            body = template.write(
-                request_id,
-                call.params,
-                stamp,
-                call.ext(self.pool.seconds(), self._ack),
-            )
-            size, parts = len(body), (body,)
+        target = call.target
+        if call.tick or not target.usual:
+            self._write_unusual(call, protocol)
+            return True
+        call.attempts = 1
+        stamp = call.stamp = protocol.turn_stamp or protocol.stamp
+        size, parts = target.template.first(
+            request_id.encode(), call.params, stamp, self._ack
+        )
         if size > self.max_frame:
             self.refuse_size(call, protocol, size)
-            return True
-        if target.oneway:
-            protocol.send_parts(size, parts)
-            call.done = True
-            call.deferred.callback(None)
             return True
         call.link = self
         call.flying = protocol
         self.pending[request_id] = call
         protocol.send_parts(size, parts)
         return True
+
+    def _write_unusual(self, call: Call, protocol: ClientProtocol) -> None:
+        """
+        The same for a call that has waited, or says more than every call says.
+        """
+        call.attempts += 1
+        if not call.stamp:
+            call.stamp = protocol.stamp
+        ext = call.ext(self.pool.seconds(), self._ack)
+        body = call.target.template.write(call.id, call.params, call.stamp, ext)
+        if len(body) > self.max_frame:
+            self.refuse_size(call, protocol, len(body))
+        elif call.target.oneway:
+            protocol.send_frame(body)
+            call.done = True
+            call.callback(None)
+        else:
+            call.link = self
+            call.flying = protocol
+            self.pending[call.id] = call
+            protocol.send_frame(body)
 
     def refuse_size(self, call: Call, protocol: ClientProtocol, size: int) -> None:
         """

@@ -73,7 +73,7 @@ class PlainLane:
         protocol.send_frame(body)
         if call.target.oneway:
             call.done = True
-            call.deferred.callback(None)
+            call.callback(None)
 
     def answered(self, protocol: ClientProtocol, message: ReplyMessage) -> None:
         """

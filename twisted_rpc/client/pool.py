@@ -127,7 +127,6 @@ class Pool:
         if outer is not None:
             call.inherit(outer)
             return self._begin(call)
-        deferred = call.deferred
         link = self._link
         if (
             link is not None
@@ -137,9 +136,9 @@ class Pool:
         ):
             if self._timer is None:
                 self._timer = self.clock.callLater(TICK, self._tick)
-            return deferred
+            return call
         self._later(call)
-        return deferred
+        return call
 
     def answer(self, request: Request) -> Deferred[Any]:
         """
@@ -151,7 +150,7 @@ class Pool:
         call = Call(
             self, request.method, request.params, request.deadline, request.metadata
         )
-        call.raw = True
+        call.read = bytes
         call.nested = isinstance(request, Outgoing) and request.nested
         return self._begin(call)
 
@@ -174,7 +173,7 @@ class Pool:
         else:
             # Calls of others may end meanwhile.
             without_call(self._later, call)
-        return call.deferred
+        return call
 
     def _later(self, call: Call) -> None:
         """

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rpc.errors import Code, ProtocolError, RemoteProtocolError, RPCError
+from twisted_rpc.errors import Code, RemoteProtocolError, RPCError
 from twisted_rpc.transport import FrameProtocol, peer_name
 from twisted_rpc.wire.client import (
     ClientConnection,
@@ -20,10 +20,12 @@ from twisted_rpc.wire.client import (
     PlainServer,
     State,
     Welcomed,
+    read_reply,
 )
 from twisted_rpc.wire.messages import UNKNOWN_ID, ReplyMessage, write_stamp
 
 if TYPE_CHECKING:
+    from twisted_rpc.client.calls import Call
     from twisted_rpc.client.link import Link
 
 
@@ -32,7 +34,8 @@ class ClientProtocol(FrameProtocol):
     The client's end of a connection.
 
     @ivar link: whose connection it is.
-    @ivar pending: the calls of the link, by id.
+    @ivar pending: the calls that a reply here may answer, by id: those of the
+        link, once hello was answered.
     @ivar going_away: the server has sent C{$goaway}.
     @ivar strays: replies that nobody waited for.
     @ivar turn_stamp: L{stamp}, once something was written in this turn.
@@ -44,7 +47,6 @@ class ClientProtocol(FrameProtocol):
         "_controls",
         "_last_ping",
         "_ping",
-        "_receive",
         "_timer",
         "_wall",
         "connection",
@@ -64,9 +66,8 @@ class ClientProtocol(FrameProtocol):
         super().__init__(pool.clock, pool.limits)
         self.link = link
         self.connection = ClientConnection(pool.limits, pool.wire)
-        self.pending = link.pending
+        self.pending: dict[str, Call] = {}
         self.going_away = False
-        self._receive = self.connection.receive
         self._wall = pool.wall
         self.peer = ""
         self.strays = 0
@@ -100,29 +101,49 @@ class ClientProtocol(FrameProtocol):
         """
         Take one frame: nearly always the answer to a call.
         """
-        receive = self._receive
         try:
-            message = receive(frame)
-        except ProtocolError as error:
+            reply = read_reply(frame)
+        except Exception:  # noqa: BLE001 - read again, to be told what is wrong
+            self._unusual(frame)
+            return
+        if reply.error is None:
+            call = self.pending.pop(reply.request_id, None)
+            if call is not None:
+                self.link.succeeded(call, reply, self)
+                return
+        self._unusual(reply)
+
+    def _unusual(self, frame: bytes | ReplyMessage) -> None:
+        """
+        What is not the answer of a call that succeeded.
+        """
+        try:
+            if isinstance(frame, bytes):
+                message = self.connection.receive(frame)
+            else:
+                message = self.connection.judge(frame)
+            if isinstance(message, ReplyMessage):
+                self._reply(message)
+                return
+        except RemoteProtocolError as error:
             self._broken(str(error))
             return
-        if type(message) is ReplyMessage:
-            if message.error is None:
-                call = self.pending.pop(message.request_id, None)
-                if call is not None:
-                    self.link.succeeded(call, message, self)
-                    return
-            try:
-                self._reply(message)
-            except RemoteProtocolError as error:
-                self._broken(str(error))
-        elif isinstance(message, Welcomed):
+        self._notice(message)
+
+    def _notice(
+        self, message: Welcomed | PlainServer | HelloRefused | GoAwayReceived
+    ) -> None:
+        """
+        Something that concerns the connection.
+        """
+        if isinstance(message, Welcomed):
+            self.pending = self.link.pending
             self.link.welcomed(self, message.welcome)
         elif isinstance(message, PlainServer):
             self.link.plain_server(self)
         elif isinstance(message, HelloRefused):
             self.link.connector.refused(self, message.error)
-        elif isinstance(message, GoAwayReceived):
+        else:
             self.going_away = True
             self.link.went_away(self)
 
@@ -137,7 +158,7 @@ class ClientProtocol(FrameProtocol):
         An error, the answer to a control call, or a reply nobody waits for.
         """
         request_id = message.request_id
-        call = self.pending.get(request_id)
+        call = self.link.pending.get(request_id)
         if self.connection.state is State.PLAIN:
             self.link.lane.answered(self, message)
         elif request_id in self._controls:

@@ -100,7 +100,6 @@ class ClientConnection:
 
     __slots__ = (
         "_controls",
-        "_extended",
         "going_away",
         "max_frame",
         "open_ids",
@@ -115,7 +114,6 @@ class ClientConnection:
         self.max_frame = limits.max_frame
         self.open_ids: list[str] = []
         self._controls = 0
-        self._extended = False
 
     # -- sending ------------------------------------------------------------------
 
@@ -177,18 +175,22 @@ class ClientConnection:
             is to be closed, and what was open on it has no answer.
         """
         try:
-            message = _read(frame)
+            message = read_reply(frame)
         except Exception as error:
             raise RemoteProtocolError(
                 f"a reply that cannot be read: {str(error)[:200]}"
             ) from error
-        if self._extended and message.request_id != GOAWAY_ID:
-            return message
-        return self._judge(message)
+        return self.judge(message)
 
-    def _judge(self, message: ReplyMessage) -> Received:
-        if self._extended:
-            return self._goaway(message)
+    def judge(self, message: ReplyMessage) -> Received:
+        """
+        What a message means that L{read_reply} has read.  On an extended
+        connection, what answers a call means just that.
+
+        @raise RemoteProtocolError: as in L{receive}.
+        """
+        if self.state is State.EXTENDED:
+            return self._goaway(message) if message.request_id == GOAWAY_ID else message
         if self.state is State.ASKING:
             return self._answered(message)
         if self.state is State.PLAIN:
@@ -245,8 +247,6 @@ class ClientConnection:
                 f"the server wants a ping every {welcome.ping} ms"
             )
         self.state = State.EXTENDED
-        # Asked for each reply, where an enum class takes 50 ns to name its member.
-        self._extended = True
         self.max_frame = min(self.max_frame, welcome.limits.max_frame)
         return Welcomed(welcome)
 
@@ -291,7 +291,8 @@ class ClientConnection:
             ) from error
 
 
-_read = msgspec.json.Decoder(ReplyMessage).decode
+#: Reads one frame, or raises anything.
+read_reply = msgspec.json.Decoder(ReplyMessage).decode
 _encode = msgspec.json.Encoder().encode
 _SESSION_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"

@@ -93,7 +93,7 @@ class CallMessage(msgspec.Struct, gc=False):
     ext: CallExt
 
 
-class ReplyExt(msgspec.Struct):
+class ReplyExt(msgspec.Struct, gc=False):
     """
     What a reply says beyond the plain profile.
 
@@ -115,7 +115,7 @@ class ReplyExt(msgspec.Struct):
     credit: int | None = None
 
 
-class ReplyMessage(msgspec.Struct):
+class ReplyMessage(msgspec.Struct, gc=False):
     """
     A reply, or a notice (C{$goaway}).
 
@@ -248,6 +248,7 @@ def write_stamp(seconds: float) -> bytes:
 
 
 _REQUEST_ID: Final = b'{"request_id":"'
+_TIMESTAMP: Final = b',"timestamp":'
 
 
 class CallTemplate:
@@ -255,16 +256,7 @@ class CallTemplate:
     The frame of a method's requests, but for what differs from call to call.
     """
 
-    __slots__ = (
-        "_ack",
-        "_method",
-        "_middle",
-        "_service",
-        "_size",
-        "_stamp",
-        "_tail",
-        "_timeout",
-    )
+    __slots__ = ("_ack", "_end", "_ext", "_method", "_middle", "_service", "_size")
 
     def __init__(self, service: str, method: str, timeout: int = 0) -> None:
         """
@@ -272,11 +264,14 @@ class CallTemplate:
         """
         self._service = write_text(service)
         self._method = write_text(method)
-        self._timeout = timeout
-        self._stamp = self._tail = b""
         self._ack = 0
+        self._end = b"0}}"
         self._middle: bytes = b'","method":%b,"params":' % self._method
-        self._size = len(_REQUEST_ID) + len(self._middle)
+        self._ext: bytes = b',"service":%b,"ext":{"timeout":%d,"ack":' % (
+            self._service,
+            timeout,
+        )
+        self._size = sum(map(len, (_REQUEST_ID, self._middle, _TIMESTAMP, self._ext)))
 
     def first(
         self, request_id: bytes, params: bytes, stamp: bytes, ack: int
@@ -288,16 +283,22 @@ class CallTemplate:
 
         @return: the size of the frame, and the parts it is joined of.
         """
-        if stamp is not self._stamp or ack != self._ack:
-            # The same in most calls of a turn.
-            self._stamp, self._ack = stamp, ack
-            self._tail = (
-                b',"timestamp":%b,"service":%b,"ext":{"timeout":%d,"ack":%d}}'
-                % (stamp, self._service, self._timeout, ack)
-            )
-        tail = self._tail
-        size = self._size + len(request_id) + len(params) + len(tail)
-        return size, (_REQUEST_ID, request_id, self._middle, params, tail)
+        if ack != self._ack:
+            # The same in several calls.
+            self._ack = ack
+            self._end = b"%d}}" % ack
+        end = self._end
+        size = self._size + len(request_id) + len(params) + len(stamp) + len(end)
+        return size, (
+            _REQUEST_ID,
+            request_id,
+            self._middle,
+            params,
+            _TIMESTAMP,
+            stamp,
+            self._ext,
+            end,
+        )
 
     def write(
         self,

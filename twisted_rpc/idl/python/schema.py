@@ -85,6 +85,7 @@ class MethodSchema:
     @ivar decode_params_plain: the same, lenient for C{classic} methods.
     @ivar encode_result: value to JSON, checked.
     @ivar decode_result: JSON to value.
+    @ivar read_result: the same, but raises anything.
     @ivar encode_item: item of a streamed result to JSON, checked.
     @ivar decode_item: JSON to item of a streamed result.
     @ivar encode_sent_item: item of a streamed parameter to JSON, checked.
@@ -114,6 +115,7 @@ class MethodSchema:
         "name",
         "oneway",
         "params",
+        "read_result",
         "retry",
         "sensitive_result",
         "service",
@@ -180,6 +182,7 @@ class MethodSchema:
         self.guards.append(codec.guard)
         self.encode_result: Callable[[Any], bytes] = codec.encode
         self.decode_result: Callable[[bytes], Any] = codec.decode
+        self.read_result: Callable[[bytes], Any] = codec.read
 
     def _set_streams(self, codecs: Codecs) -> None:
         self.encode_item, self.decode_item = self.encode_result, self.decode_result

@@ -193,13 +193,11 @@ class Caller(Node):
 
     def _watched(self, ask: Any) -> Any:
         def asked(target: Any, params: bytes) -> Deferred[Any]:
-            deferred: Deferred[Any] = ask(target, params)
-            # Who ends a call is asked by its Deferred, too.
-            call = getattr(deferred._canceller, "__self__", None)  # noqa: SLF001 - nobody else knows it
-            if call is not None and not target.oneway:
+            call: Deferred[Any] = ask(target, params)
+            if not call.called and not target.oneway:
                 called = self.simulation.oracle.calling(self.name, call)
                 self.simulation.trace.note(f"{self.name} makes {called}")
-            return deferred
+            return call
 
         return asked
 

@@ -164,7 +164,7 @@ class Oracle:
             self._judge_end(called)
             return outcome
 
-        call.deferred.addBoth(ended)
+        call.addBoth(ended)
         return called
 
     def _judge_end(self, called: Called) -> None:
