@@ -79,6 +79,11 @@ class Probe:
         )
         return waited.addBoth(ended)
 
+    def block(self, milliseconds: int) -> int:
+        self._begin()
+        time.sleep(milliseconds / 1000)
+        return milliseconds
+
     def big(self, size: int) -> str:
         return "x" * size
 
