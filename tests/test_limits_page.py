@@ -11,8 +11,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc import Limits, Server
+from twisted_rpc import Client, Limits, Server
 from twisted_rpc._tap import Options
+from twisted_rpc.client.counters import Counters
 from twisted_rpc.errors import Code
 from twisted_rpc.wire.limits import DURATIONS, SIZES, SWITCHABLE
 
@@ -84,6 +85,30 @@ class PageTests(SynchronousTestCase):
             self.assertEqual(
                 float(row["default"]), float(defaults[option].removesuffix("s")), name
             )
+
+    def test_clients(self) -> None:
+        """
+        What is said of clients are arguments that there are, with their defaults,
+        and figures that they count.
+        """
+        text = PAGE.read_text(encoding="utf-8")
+        section = text[text.index("## Clients") :]
+        known = {
+            name: each.default
+            for name, each in inspect.signature(Client).parameters.items()
+        }
+        counted = set(vars(Counters())) | {"errors"}
+        lines = [it for it in section.splitlines() if it.startswith("| `")]
+        self.assertGreater(len(lines), 10)
+        for line in lines:
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            name = re.findall(r"`([a-z_]+)`", cells[0])
+            if name:
+                default = known[name[0]]
+                if isinstance(default, float | int) and not isinstance(default, bool):
+                    self.assertEqual(float(cells[2]), default, name)
+            for counter in re.findall(r"`(\w+)", cells[-1]):
+                self.assertIn(counter, counted)
 
     def test_counters(self) -> None:
         """

@@ -843,6 +843,22 @@ class LimitTests(ConversationTestCase):
         age = self.talk.clock.seconds() - 1_800_000_001
         self.assertTrue(269 < age < 341, age)
 
+    def test_not_of_one_age(self) -> None:
+        """
+        Connections that began together do not end together, but within a tenth
+        of the age before and after it.
+        """
+        shared = self.talk.server.factory.shared
+        ages = []
+        for _ in range(50):
+            peer, _ = self.talk.extended()
+            (connection,) = shared.connections
+            ages.append(shared.old_at(connection) - self.talk.clock.seconds())
+            peer.transport.abortConnection()
+            self.talk.pump()
+        self.assertTrue(270 <= min(ages) < 290, sorted(ages))
+        self.assertTrue(310 < max(ages) <= 330, sorted(ages))
+
     def test_counted(self) -> None:
         """
         What ends a connection is counted, by the limit that was reached.
