@@ -20,6 +20,7 @@ from twisted_rpc.delivery.sql import transitions
 from twisted_rpc.delivery.sql.locks import remove_if_free
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.delivery.table import Verdict
+from twisted_rpc.errors import RPCError
 from twisted_rpc.testing import DedupStoreTests
 
 ADA = "ada"
@@ -233,6 +234,44 @@ class SQLiteTests(TestCase):
             key = Key(f"@{principal}", 0, "a")
             claim = Claim(key, principal, "once", "Bank.pay", b"[1]", 4e9 - number)
             self.assertEqual((await store.claim(claim)).verdict, Verdict.STALE)
+
+    async def test_shared_bound(self) -> None:
+        """
+        Servers share what is left of C{total_bytes}, each anew when it looks: together
+        they pass it by at most a quarter, and one that is alone again has it all.
+        """
+        total = 200_000
+        stores = [await self.opened(total_bytes=total) for _ in range(3)]
+        seqs: dict[str, int] = {}
+
+        async def fill(store: SQLiteStore, session: str) -> None:
+            while True:
+                seq = seqs[session] = seqs.get(session, 0) + 1
+                claim = Claim(Key(session, seq), ADA, "once", "Bank.pay", b"[1]")
+                try:
+                    await store.claim(claim)
+                except RPCError:
+                    return
+
+        first, *others = stores
+        for each in stores:
+            await each.expire()
+        sessions = [(await each.attach(ADA, None)).session for each in stores]
+        await fill(first, sessions[0])
+        self.assertApproximates(first.bytes, total / 3, 3_000)
+        await first.expire()
+        for each, session in zip(stores, sessions, strict=True):
+            await fill(each, session)
+        size = (await first.totals()).size
+        self.assertGreater(size, total)
+        self.assertLessEqual(size, total * 5 // 4)
+        for each, session in zip(others, sessions[1:], strict=True):
+            await each.end(session)
+            await each.stop()
+        await first.expire()
+        self.assertEqual(first.bytes, (await first.totals()).size)
+        await fill(first, sessions[0])
+        self.assertApproximates(first.bytes, total, 1_000)
 
     async def test_bounds(self) -> None:
         """

@@ -425,7 +425,7 @@ class PostgresStore(SQLStore):
             for (owner,) in earlier:
                 self._transitions.settle(tx, owner)
         self._transitions.settle_gone(tx)
-        self._transitions.total = self._transitions.measure(tx)
+        self._transitions.look(tx, first=True)
 
     def _renew(self, tx: PostgresConnection) -> None:
         tx.execute(

@@ -324,7 +324,7 @@ class SQLiteStore(SQLStore):
                 (self.owner, self.node),
             )
             self._transitions.settle_gone(connection)
-            self._transitions.total = self._transitions.measure(connection)
+            self._transitions.look(connection, first=True)
             connection.commit()
         finally:
             connection.close()

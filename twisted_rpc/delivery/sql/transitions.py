@@ -148,7 +148,8 @@ class Transitions:
 
     @ivar owner: this life.
     @ivar sizes: bytes that holders have, where that was looked up.
-    @ivar total: bytes that there are, about.
+    @ivar total: bytes that there are: as of the last look, and what was added here.
+    @ivar theirs: bytes that other servers may add until the next look.
     @ivar evicted: answers that were dropped to make room, so far.
     """
 
@@ -157,6 +158,8 @@ class Transitions:
         self.owner = owner
         self.sizes: dict[str, int] = {}
         self.total = 0
+        self.theirs = 0
+        self._shared = False
         self.evicted = 0
 
     def committed(self, grown: dict[str, int]) -> None:
@@ -302,7 +305,8 @@ class Transitions:
         key = claim.key
         if claim.floor:
             self.release(tx, key.holder, claim.floor)
-        if claim.run and self.total + RECORD_SIZE <= self._bounds.total_bytes:
+        used = self.total + self.theirs
+        if claim.run and used + RECORD_SIZE <= self._bounds.total_bytes:
             found = self._insert(tx, claim, runs=runs)
             if found is not None:
                 return found
@@ -534,7 +538,8 @@ class Transitions:
         Whether so many bytes more fit into the store, when what belongs to
         C{principal} makes room for them.
         """
-        spare = self._bounds.total_bytes - self.total - sum(tx.grown.values()) - size
+        used = self.total + self.theirs + sum(tx.grown.values())
+        spare = self._bounds.total_bytes - used - size
         if spare >= 0:
             return True
         target = -spare + self._bounds.total_bytes // 8
@@ -647,10 +652,7 @@ class Transitions:
         @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
         """
         self.settle_gone(tx)
-        alone = tx.execute("SELECT COUNT(*) FROM rpc_owners").fetchone()[0] <= 1
-        if not alone:
-            self.sizes.clear()
-            self.total = self.measure(tx) - sum(tx.grown.values())
+        self.look(tx)
         retention = self._bounds.retention
         rows = tx.execute(
             "SELECT holder FROM rpc_holders h"
@@ -723,9 +725,27 @@ class Transitions:
             tx.execute("DELETE FROM rpc_holders WHERE holder = ?", (holder,))
             self.sizes.pop(holder, None)
 
+    def look(self, tx: Transaction, *, first: bool = False) -> None:
+        """
+        Count what there is, if others change it too, and share what is left with
+        them: each server adds no more than its part until it looks again.
+
+        With a bound of T, a part f of the servers that fill theirs, look, and fill
+        their part of the rest, while the others still have theirs, come to
+        f T + f (1 - f) T + (1 - f) T: at most 1.25 T.
+        """
+        (servers,) = tx.execute("SELECT COUNT(*) FROM rpc_owners").fetchone()
+        was, self._shared = self._shared, servers > 1
+        if first or was or self._shared:
+            self.sizes.clear()
+            total = self.measure(tx)
+            self.total = total - sum(tx.grown.values())
+            spare = max(0, self._bounds.total_bytes - total)
+            self.theirs = spare - spare // max(1, servers)
+
     def measure(self, tx: Transaction) -> int:
         """
-        Count the bytes that there are, which others change too.
+        Count the bytes that there are.
         """
         size, sessions = tx.execute(
             "SELECT (SELECT COALESCE(SUM(size), 0) FROM rpc_records),"
