@@ -117,7 +117,7 @@ def serving(dedup: str, cores: Sequence[int]) -> Iterator[int]:
         words += ["--impl", f"Moving=benchmarks.stores.{moving}"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
-        _pin(process.pid, cores[:1])
+        pin(process.pid, cores[:1])
         assert process.stdout is not None
         for line in process.stdout:
             found = re.search(r"serving .* on tcp:127\.0\.0\.1:(\d+)", line)
@@ -139,7 +139,10 @@ def _plain_idl(folder: Path) -> Path:
     return path
 
 
-def _pin(process: int, cores: Sequence[int]) -> None:
+def pin(process: int, cores: Sequence[int]) -> None:
+    """
+    Let a process, 0 is this one, run on these cores only; none: where it likes.
+    """
     if cores:
         with suppress(OSError):
             os.sched_setaffinity(process, cores)
@@ -234,8 +237,10 @@ def table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _databases(stack: ExitStack, stores: Sequence[str], folder: Path) -> dict[str, str]:
+def databases(stack: ExitStack, stores: Sequence[str], folder: Path) -> dict[str, str]:
     """
+    Start what these stores need.
+
     @return: what C{--dedup} says, by store; what cannot be had is left out.
     """
     texts = {"memory": "memory", "sqlite": f"sqlite:{folder}/bench.db"}
@@ -270,12 +275,12 @@ def main(words: Sequence[str] | None = None) -> None:
         cores = (
             sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         )
-        texts = _databases(stack, args.store or STORES, folder)
+        texts = databases(stack, args.store or STORES, folder)
         ports = {
             name: stack.enter_context(serving(text, cores if len(cores) > 1 else ()))
             for name, text in texts.items()
         }
-        _pin(0, cores[1:2])
+        pin(0, cores[1:2])
         found: list[Found] = []
 
         async def measured(reactor: Any) -> None:
