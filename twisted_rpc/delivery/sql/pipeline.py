@@ -4,7 +4,7 @@ Several statements for PostgreSQL in one round trip.
 
 psycopg has a pipeline too, which takes more time than the round trips it saves:
 it adapts, prepares and looks after each statement by itself.  This uses libpq's
-by psycopg's L{psycopg.pq}, with all that is sent at once.
+by psycopg's C{psycopg.pq}, with all that is sent at once.
 """
 
 from __future__ import annotations
