@@ -252,28 +252,29 @@ class LoadTests(SynchronousTestCase):
     A server under more than it can do, and one that is restarted.
     """
 
-    def overloaded(self, times: float, seconds: float = 2.0) -> Calls:
+    def overloaded(self, times: float, work: int = 10, timeout: float = 1.0) -> Calls:
         """
         Four calls at a time, of 10 ms each: 400 a second; ask for more.
+
+        @return: those of one second, when the queue stands.
         """
         talk = Talk(limits=Limits(max_concurrency=4))
         self.addCleanup(talk.close)
         clients = [talk.client(retry=NO_RETRY) for _ in range(5)]
-        probes = [each.proxy(IDL.IProbe, timeout=1.0) for each in clients]
+        probes = [each.proxy(IDL.IProbe, timeout=timeout) for each in clients]
         calls = Calls(talk.clock, [probe.wait for probe in probes])
         owed = 0.0
         began = talk.clock.seconds()
-        while talk.clock.seconds() < began + seconds:
-            owed += times * 400 * STEP
+        while talk.clock.seconds() < began + 2.5:
+            owed += times * 4000 / work * STEP
             while owed >= 1:
                 owed -= 1
-                calls.make(10)
+                calls.make(work)
             talk.pump()
             talk.advance(STEP, step=STEP)
         talk.advance(1.0, step=STEP)
         self.assertEqual(len(calls.ended), calls.made)
-        # A second of it, when the queue stands.
-        calls.ended = [it for it in calls.ended if began + 0.5 <= it[0] < began + 1.5]
+        calls.ended = [it for it in calls.ended if began + 1 <= it[0] < began + 2]
         return calls
 
     def test_overload(self) -> None:
@@ -299,6 +300,15 @@ class LoadTests(SynchronousTestCase):
         self.assertGreaterEqual(len(good), 0.95 * 400)
         self.assertLessEqual(quantile(good, 0.99), 3 * 0.01 + 0.05 + 2 * STEP)
         self.assertEqual(max(calls.took("RESOURCE_EXHAUSTED", 0.0)), 0.0)
+
+    def test_little_time(self) -> None:
+        """
+        Nor does less get done where calls have only twice the time that they take:
+        none is started that would be given up.
+        """
+        calls = self.overloaded(3.0, work=150, timeout=0.3)
+        self.assertGreaterEqual(len(calls.took("OK", 0.0)), 0.9 * 4 / 0.15)
+        self.assertLessEqual(len(calls.took("DEADLINE_EXCEEDED", 0.0)), 2)
 
     def test_just_enough(self) -> None:
         """

@@ -22,6 +22,7 @@ from twisted_rpc.client.retry import (
     final_error,
 )
 from twisted_rpc.errors import ERRORS, Code, InvalidValue, RPCError
+from twisted_rpc.median import moved
 from twisted_rpc.wire.messages import CallTemplate, ReplyMessage
 
 if TYPE_CHECKING:
@@ -99,15 +100,9 @@ class Target:
 
     def took(self, seconds: float) -> None:
         """
-        Move L{median} towards a duration that was seen: up and down by equal
-        steps, so that it settles where half of them are below it.
+        An answer has taken so long.
         """
-        median = self.median
-        if not median:
-            self.median = seconds
-        else:
-            step = max(median, 1e-5) * 0.05
-            self.median = median + step if seconds > median else max(0.0, median - step)
+        self.median = moved(self.median, seconds)
 
 
 class Outgoing(Request):

@@ -31,6 +31,8 @@ class ServedMethod:
     @ivar recorded: whether that is with a record.
     @ivar inner: the last part of that: limits, arguments, implementation.
     @ivar limit: of the IDL, or C{None}.
+    @ivar median: how long a call runs, about, in seconds, as far as any had to wait
+        for its slot; 0 until known.
     @ivar timeout: seconds a call has that names no timeout itself.
     """
 
@@ -43,6 +45,7 @@ class ServedMethod:
         "function",
         "inner",
         "limit",
+        "median",
         "oneway",
         "recorded",
         "respond",
@@ -68,6 +71,7 @@ class ServedMethod:
         schema = implemented.schema
         self.inner = inner
         self.limit = limit
+        self.median = 0.0
         self.schema = schema
         self.service: str = schema.service
         self.wire_name: str = schema.wire_name
@@ -94,6 +98,7 @@ class MissingMethod:
 
     delivery = "once"
     limit = None
+    median = 0.0
     oneway = False
     streams = False
     threaded = False

@@ -106,7 +106,8 @@ class Threads:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
         ahead, patience = len(self._arrived), self._patience
-        if patience.in_vain(ahead, request.deadline - now):
+        wait = patience.wait(ahead)
+        if patience.in_vain(request, wait, now + wait):
             raise self._refusal(
                 "deadline", "calls wait for a thread for longer than there is time"
             )
@@ -115,7 +116,7 @@ class Threads:
         except IndexError:
             age = 0.0
         if patience.refuses(ahead, age, now):
-            age = max(age, patience.wait(ahead))
+            age = max(age, wait)
             raise self._refusal("delay", f"calls wait {age:.3f} s for a thread")
 
     def _refusal(self, name: str, text: str) -> RPCError:
@@ -134,13 +135,16 @@ class Threads:
             raise refusal(
                 Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
             )
+        if self._arrived and self._patience.in_vain(request, age, now):
+            raise _exhausted(f"too little time is left after {age:.3f} s for a thread")
         if self._patience.drops(len(self._arrived), age, now):
             raise _exhausted(f"the call waited {age:.3f} s for a thread")
         request.started = True
         try:
             return run_current(request, function, args)
         finally:
-            self._patience.learn(request.origin.seconds() - now)
+            ended = request.origin.seconds()
+            self._patience.learn(request, ended - now, ended)
 
     def _ended(self, result: InThread, success: bool, value: Any) -> None:
         self.outstanding -= 1

@@ -6,14 +6,34 @@ from __future__ import annotations
 
 import random
 from itertools import product
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_rpc.call import Request
 from twisted_rpc.server.overload.delay import FEW
 from twisted_rpc.server.overload.patience import Patience
 from twisted_rpc.wire.limits import OFF, Limits
 
 DEFAULT = Limits()
+
+
+class Method:
+    """
+    What is known of one.
+    """
+
+    median = 0.0
+
+
+def learn(
+    patience: Patience, took: float, method: Any = None, deadline: float = 1e9
+) -> None:
+    """
+    Let a call have taken so long.
+    """
+    request = Request(method or Method(), b"", "", deadline, None)
+    patience.learn(request, took, took)
 
 
 class PatienceTests(SynchronousTestCase):
@@ -27,7 +47,7 @@ class PatienceTests(SynchronousTestCase):
         """
         patience = Patience(slots, DEFAULT)
         for _ in range(20):
-            patience.learn(took)
+            learn(patience, took)
         return patience
 
     def test_wait(self) -> None:
@@ -38,7 +58,7 @@ class PatienceTests(SynchronousTestCase):
         self.assertAlmostEqual(patience.wait(0), 0)
         self.assertAlmostEqual(patience.wait(20), 0.05)
         for _ in range(200):
-            patience.learn(0.1)
+            learn(patience, 0.1)
         self.assertAlmostEqual(patience.wait(20), 0.5, places=3)
 
     def test_burst(self) -> None:
@@ -88,15 +108,34 @@ class PatienceTests(SynchronousTestCase):
         for now in range(9):
             self.assertFalse(patience.refuses(FEW - 1, 60.0, now * 0.05))
             self.assertFalse(patience.drops(FEW - 1, 60.0, now * 0.05))
-            self.assertFalse(patience.in_vain(FEW - 1, 0.1))
 
     def test_in_vain(self) -> None:
         """
-        A call that would start after its deadline need not wait for it.
+        A call need not wait if it would start when there is less time left than
+        calls of its method take; half of them, that is.
         """
         patience = self.patience()
-        self.assertFalse(patience.in_vain(20, 0.06))
-        self.assertTrue(patience.in_vain(20, 0.04))
+        method = Method()
+        for took in (0.02, 0.02, 0.3, 0.02, 0.02):
+            learn(patience, took, method)
+        self.assertAlmostEqual(method.median, 0.02, places=2)
+        for deadline, vain in ((0.13, False), (0.11, True), (0.05, True)):
+            request = Request(method, b"", "", deadline, None)
+            self.assertIs(patience.in_vain(request, 0.06, 0.1), vain)
+            # What waits for so little is not looked at.
+            self.assertFalse(patience.in_vain(request, 0.04, 0.1))
+
+    def test_cut_short(self) -> None:
+        """
+        A run that was given up at its deadline tells at most that such calls take
+        longer.
+        """
+        patience, method = self.patience(), Method()
+        learn(patience, 0.1, method)
+        learn(patience, 0.02, method, deadline=0.02)
+        self.assertEqual(method.median, 0.1)
+        learn(patience, 0.2, method, deadline=0.2)
+        self.assertGreater(method.median, 0.1)
 
     def test_drops(self) -> None:
         """
@@ -112,14 +151,13 @@ class PatienceTests(SynchronousTestCase):
 
     def test_off(self) -> None:
         """
-        Without C{delay} only the deadline counts.
+        Without C{delay} calls wait for as long as they have time.
         """
         patience = Patience(1, Limits(delay=OFF))
-        patience.learn(1.0)
+        learn(patience, 1.0)
         for now in range(9):
             self.assertFalse(patience.refuses(1000, 1e6, now * 0.05))
             self.assertFalse(patience.drops(1000, 1e6, now * 0.05))
-        self.assertTrue(patience.in_vain(1000, 30.0))
 
     def test_overload(self) -> None:
         """
@@ -165,7 +203,7 @@ class PatienceTests(SynchronousTestCase):
                     idle += start - max(free_at[slot], end / 2)
                 runs = took * chance.uniform(0.5, 1.5)
                 free_at[slot] = start + runs
-                patience.learn(runs)
+                learn(patience, runs)
             age = now - queue[0] if queue else 0.0
             if not patience.refuses(len(queue), age, now):
                 queue.append(now)

@@ -45,6 +45,14 @@ class Origin:
         self.inflight -= 1
 
 
+class Method:
+    """
+    What is known of one.
+    """
+
+    median = 0.0
+
+
 class Room:
     """
     Slots, and what runs in them.
@@ -66,13 +74,14 @@ class Room:
         self.runs: list[Deferred[bytes]] = []
         self.started: list[str] = []
         self.at_once = False
+        self.method = Method()
 
     def request(self, name: str = "", timeout: float = 1e9) -> Request:
         """
         @return: a request.
         """
         deadline = self.clock.seconds() + timeout
-        return Request(None, b"[]", name, deadline, self.origin)
+        return Request(self.method, b"[]", name, deadline, self.origin)
 
     def call(self, request: Request) -> Any:
         """
@@ -274,6 +283,27 @@ class SlotsTests(SynchronousTestCase):
             room.end()
         self.assertEqual(room.refused, {"deadline": 1, "delay": 10})
         self.assertEqual({self.successResultOf(it) for it in answers}, {b"1"})
+
+    def test_too_little_time(self) -> None:
+        """
+        A call that has waited until there is less time left than such a call
+        takes makes room for those behind it.
+        """
+        room = Room(1)
+        for _ in range(3):
+            room.call(room.request())
+        for _ in range(2):
+            room.clock.advance(0.1)
+            room.end()
+        # The third has its slot; the second has waited, and taken 100 ms.
+        hurried = room.call(room.request(timeout=0.15))
+        behind = room.call(room.request())
+        room.clock.advance(0.1)
+        room.end()
+        self.assertIn("too little time is left", self.code(hurried).message)
+        self.assertEqual(room.refused, {"deadline": 1})
+        room.end()
+        self.assertEqual(self.successResultOf(behind), b"1")
 
     def test_few_are_no_queue(self) -> None:
         """

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted_rpc.call import Request
+from twisted_rpc.median import moved
 from twisted_rpc.server.overload.delay import FEW, StandingDelay
 from twisted_rpc.wire.limits import Limits
 
@@ -31,22 +33,27 @@ class Patience:
         has let them wait by then.
     """
 
-    __slots__ = ("_burst", "_delay", "_seen", "_slots", "_took")
+    __slots__ = ("_burst", "_delay", "_seen", "_slots", "_target", "_took")
 
     def __init__(self, slots: float, limits: Limits) -> None:
         """
         @param slots: calls at once.
         """
         self._slots = slots
+        self._target = limits.delay
         self._delay = StandingDelay(limits.delay, limits.delay_interval)
         self._burst = limits.delay + limits.delay_interval
         self._seen = 0
         self._took = 0.0
 
-    def learn(self, took: float) -> None:
+    def learn(self, request: Request, took: float, now: float) -> None:
         """
         A call has held its slot for so many seconds.
         """
+        method = request.method
+        # One that was cut short tells only that it takes longer.
+        if now < request.deadline or took > method.median:
+            method.median = moved(method.median, took)
         self._seen += 1
         self._took += (took - self._took) * max(_WEIGHT, 1 / self._seen)
 
@@ -57,13 +64,12 @@ class Patience:
         """
         return ahead * self._took / self._slots
 
-    def in_vain(self, ahead: int, left: float) -> bool:
+    def in_vain(self, request: Request, wait: float, now: float) -> bool:
         """
-        Whether the time of a call that comes now will be over before it starts.
-
-        @param left: seconds until its deadline.
+        Whether there is no time left for a call that waits, or has waited: it
+        would be started, and given up before it ends.
         """
-        return ahead >= FEW and self.wait(ahead) >= left
+        return wait > self._target and now + request.method.median >= request.deadline
 
     def refuses(self, ahead: int, age: float, now: float) -> bool:
         """

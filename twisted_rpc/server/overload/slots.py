@@ -174,14 +174,15 @@ class Slots:
                 "max_queue_bytes", f"calls {self._whose} wait with {self._bytes} bytes"
             )
         patience = self._patience
-        if patience.in_vain(ahead, request.deadline - now):
+        wait = patience.wait(ahead)
+        if patience.in_vain(request, wait, now + wait):
             return self._exhausted(
                 "deadline", f"calls {self._whose} wait for longer than there is time"
             )
         first = next(iter(waiting.values()), None)
         age = 0.0 if first is None else now - first.arrived
         if patience.refuses(ahead, age, now):
-            age = max(age, patience.wait(ahead))
+            age = max(age, wait)
             return self._exhausted("delay", f"calls {self._whose} wait for {age:.3f} s")
         return None
 
@@ -233,17 +234,21 @@ class Slots:
             self._refused["deadline"] += 1
             text = "the deadline was over before the call started"
             queued.errback(refusal(Code.DEADLINE_EXCEEDED, text))
+        elif self._waiting and self._patience.in_vain(queued.request, age, now):
+            text = f"too little time is left for the call after {age:.3f} s"
+            queued.errback(self._exhausted("deadline", text))
         elif drop:
             queued.errback(self._exhausted("delay", f"the call waited for {age:.3f} s"))
         else:
             queued.callback(b"")
-            queued.addBoth(self._learn, now)
+            queued.addBoth(self._learn, queued.request, now)
         # Not before it has begun, which counts it again: its caller would have
         # given its place to another.
         self._left(queued.request.origin)
 
-    def _learn(self, result: Any, since: float) -> Any:
-        self._patience.learn(self._seconds() - since)
+    def _learn(self, result: Any, request: Request, since: float) -> Any:
+        now = self._seconds()
+        self._patience.learn(request, now - since, now)
         return result
 
     def stop(self, error: RPCError) -> None:
