@@ -52,6 +52,10 @@ FRAMES_A_TURN = 64
 #: another: 79,000 calls a second on two cores instead of 169,000.
 FRAMES_A_WRITE = 32
 
+#: So many frames are worth a look at what they have in common: it takes 4 us, and
+#: saves 1.5 with each of them on a server.
+SEVERAL = 6
+
 #: How much is handed to the transport at once.  A larger answer goes in slices,
 #: because "has the peer taken anything?" can be seen only between them.
 SLICE = 64 * KIB
@@ -304,11 +308,9 @@ class FrameProtocol(Int32StringReceiver):
                     break
                 if frames == FRAMES_A_WRITE and self._out and self._apart:
                     self._flush()
-                if (stop < end or frames) and fruitless < 2:
-                    until = (
-                        FRAMES_A_TURN if frames >= FRAMES_A_WRITE else FRAMES_A_WRITE
-                    )
-                    offset, taken = self.framesReceived(data, offset, until - frames)
+                if fruitless < 2 and offset + (4 + length) * SEVERAL <= end:
+                    most = FRAMES_A_WRITE if frames < FRAMES_A_WRITE else FRAMES_A_TURN
+                    offset, taken = self.framesReceived(data, offset, most - frames)
                     if taken:
                         frames += taken
                         fruitless = 0

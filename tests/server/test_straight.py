@@ -17,9 +17,10 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.raw import Conversation
-from twisted_rpc import Limits, RPCError, current_call, threaded
+from twisted_rpc import Limits, RPCError, current_call, threaded, transport
 from twisted_rpc.call import calling
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code
 from twisted_rpc.server.straight import StraightProtocol
 
@@ -263,6 +264,12 @@ class StraightTests(SynchronousTestCase):
     Calls that come in one piece.
     """
 
+    def setUp(self) -> None:
+        """
+        One is several.
+        """
+        self.patch(transport, "SEVERAL", 1)
+
     def start(self, **options: Any) -> Told:
         """
         A server, and a peer of it.
@@ -298,8 +305,9 @@ class StraightTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """
-        A call that comes alone does not.
+        A call that comes alone does not, nor do a few.
         """
+        self.patch(transport, "SEVERAL", 6)
         taken, told = Taken(self), self.start()
         for seq in (1, 2, 3):
             (answer,) = told.tell([frame(told.session, seq)])
@@ -366,6 +374,7 @@ class StraightTests(SynchronousTestCase):
 
         self.patch(StraightProtocol, "framesReceived", counted)
         told = self.start()
+        looked.clear()
         answers = told.tell(
             [frame(told.session, seq, more=',"attempt":1') for seq in range(1, 21)]
         )
@@ -464,6 +473,42 @@ class StraightTests(SynchronousTestCase):
         ]
         self.assertEqual(codes, ["UNAVAILABLE", "UNAVAILABLE"])
 
+    def test_repeated_while_it_runs(self) -> None:
+        """
+        A call that is repeated before its implementation has returned, by way of
+        another connection, does not run twice, and its answer is kept.
+        """
+        told = self.start()
+        other = told.talk.connect()
+        told.talk.hello(other, session=told.session)
+        (protocol,) = {*told.talk.server.factory.shared.connections} - {told.protocol}
+        again = frame(told.session, 2, "hold", b"[2]")
+        hold = told.work.hold
+
+        def holding(milliseconds: int) -> int:
+            if milliseconds == 2:
+                protocol.dataReceived(len(again).to_bytes(4, "big") + again)
+            return hold(milliseconds)
+
+        table = told.talk.server.factory.shared.methods.table["Work"]
+        table["hold"].function = holding
+        before = len(other.frames)
+        answers = told.tell(
+            [frame(told.session, seq, "hold", b"[%d]" % seq) for seq in (1, 2, 3)]
+        )
+        self.assertEqual([each["result"] for each in answers], [1, 2, 3])
+        self.assertEqual([entry[0] for entry in told.work.log], [1, 2, 3])
+        (refused,) = other.frames[before:]
+        self.assertEqual(refused["request_id"], f"{told.session}:2")
+        self.assertIsNone(refused["result"])
+        self.assertEqual(sorted(told.kept.records), [1, 2, 3])
+        self.assertEqual(
+            {record.state for record in told.kept.records.values()}, {State.DONE}
+        )
+        # Once it has ended, it is answered from its record.
+        (answer,) = told.talk.say(other, again)
+        self.assertEqual((answer["result"], answer["ext"]), (2, {"replayed": True}))
+
     def test_room(self) -> None:
         """
         Answers are kept within the bounds of the store.
@@ -551,6 +596,12 @@ class SameTests(SynchronousTestCase):
     """
     The straight way and the long way.
     """
+
+    def setUp(self) -> None:
+        """
+        One is several.
+        """
+        self.patch(transport, "SEVERAL", 1)
 
     @settings(max_examples=60)
     @given(st.lists(REQUESTS, min_size=2, max_size=30))

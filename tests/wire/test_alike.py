@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc.wire.alike import BEGINNING, surroundings
+from twisted_rpc.wire.alike import (
+    BEGINNING,
+    acknowledging,
+    successive,
+    surroundings,
+)
 from twisted_rpc.wire.messages import CallMessage, CallTemplate, write_stamp
 
 ID = b"5e55:17"
@@ -117,6 +122,45 @@ class SurroundingsTests(SynchronousTestCase):
         ):
             self.assertIn(old, usual)
             self.assertIsNone(found(usual.replace(old, new).encode()), new)
+
+    def test_another_ack(self) -> None:
+        """
+        A tail that differs in its ack only need not be read whole.
+        """
+        tail = found(frame(ack=12)).tail
+        for ack in (1, 13, 10**15 - 1):
+            data = frame(ack=ack)
+            self.assertEqual(
+                acknowledging(b"xx" + data + b"}}", 2 + len(data), tail),
+                (found(data).tail, ack),
+            )
+        usual = frame().decode()
+        for old, new in (
+            ('"ack":12', '"ack":0'),
+            ('"ack":12', '"ack":012'),
+            ('"ack":12', '"ack":-12'),
+            ('"ack":12', '"ack":1_2'),
+            ('"ack":12', '"ack":'),
+            ('"ack":12', '"ack":1234567890123456'),
+            ('"ack":12', '"ack":12,"attempt":2'),
+            ("10000", "10001"),
+            ("}}", "} "),
+            ("}}", ""),
+        ):
+            self.assertIn(old, usual)
+            data = usual.replace(old, new).encode()
+            self.assertIsNone(acknowledging(data, len(data), tail), new)
+
+    @given(st.integers(1, 10**6))
+    def test_ids(self, seq: int) -> None:
+        """
+        Ids that follow one another are written as their parts say.
+        """
+        high, endings = successive("5e55:", seq)
+        for number, (text, digits) in enumerate(endings, seq):
+            self.assertEqual(high + text, f"5e55:{number}")
+            self.assertEqual(digits, text.encode())
+        self.assertTrue(endings)
 
     @given(
         st.integers(0, 200),

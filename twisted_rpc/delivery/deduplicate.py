@@ -137,7 +137,7 @@ class Deduplication:
             return self._sessionless(request)
         store = self._store
         seq = request.seq
-        records = session.records
+        records = session.kept
         params = request.params
         if len(params) > INLINE:
             params = fingerprint(params)
@@ -145,6 +145,8 @@ class Deduplication:
         # record, above the floor, within the window (test_table compares).
         if (
             seq in records
+            or seq in session.noted
+            or session.current is not None
             or not 0 < seq - session.floor <= store.window
             or store.bytes >= store.full
         ):

@@ -234,7 +234,8 @@ class MemoryStore:
         ledger.detached.pop(session.id, None)
         self.bytes -= session.bytes + SESSION_SIZE
         session.bytes = 0
-        session.records.clear()
+        session.kept.clear()
+        session.noted.clear()
 
     def expire(self, now: float, wall: float) -> None:
         """
@@ -377,18 +378,36 @@ class MemoryStore:
         if ack - 1 <= floor:
             return
         session.floor = ack - 1
-        records = session.records
+        noted, kept = session.noted, session.kept
         keys: Iterable[int] = range(floor + 1, ack)
-        if ack - floor > len(records) + 1:
-            keys = [seq for seq in records if seq < ack]
+        if ack - floor > len(noted) + len(kept) + 1:
+            keys = [seq for seq in (*noted, *kept) if seq < ack]
         freed = 0
         for seq in keys:
-            record = records.get(seq)
-            if record is not None and record.state is not _IN_PROGRESS:
-                del records[seq]
+            # Nearly all, at 0.1 us.
+            if (call := noted.pop(seq, None)) is not None:
+                freed += RECORD_SIZE + len(call[2])
+            elif (record := kept.get(seq)) is not None and (
+                record.state is not _IN_PROGRESS
+            ):
+                del kept[seq]
                 freed += record.size
         session.bytes -= freed
         self.bytes -= freed
+
+    def free(self, session: Session) -> int:
+        """
+        How many bytes of answers there is room for.
+        """
+        return min(self.session_bytes - session.bytes, self.total_bytes - self.bytes)
+
+    def count(self, session: Session, size: int) -> None:
+        """
+        So many bytes were noted in C{session}.
+        """
+        if session.id in self.sessions:
+            session.bytes += size
+            self.bytes += size
 
     def _drop(self, holder: Session | Ledger, key: Any, record: Record) -> None:
         records: dict[Any, Record] = holder.records

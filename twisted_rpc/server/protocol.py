@@ -408,8 +408,8 @@ class ServerProtocol(StraightProtocol):
         """
         The next turn has a time of its own.
         """
-        super().turnEnded()
-        self._stamp = b""
+        self._stamp = self._tail = b""
+        self._around = None
 
     @property
     def stamp(self) -> bytes:

@@ -32,25 +32,21 @@ from twisted_rpc.delivery.records import (
     Session,
     fingerprint,
 )
-from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.pulse import Pulse
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.transport import SLICE, FrameProtocol
-from twisted_rpc.wire.alike import BEGINNING, surroundings
+from twisted_rpc.wire.alike import BEGINNING, acknowledging, successive, surroundings
 from twisted_rpc.wire.limits import Limits
-from twisted_rpc.wire.messages import REPLY_ID, REPLY_RESULT, write_tail
+from twisted_rpc.wire.messages import REPLY_RESULT, write_tail
 from twisted_rpc.wire.server import ServerConnection
 
 if TYPE_CHECKING:
-    from twisted_rpc.server.methods import Methods, ServedMethod
+    from twisted_rpc.server.methods import Methods
 
 _LENGTH: Final = Struct("!I")
 _unpack = _LENGTH.unpack_from
 _pack = _LENGTH.pack
-
-_DONE: Final = State.DONE
-_REPLY_SIZE: Final = len(REPLY_ID) + len(REPLY_RESULT)
 
 #: What the context of a turn is a copy of.
 _EMPTY: Final = Context()
@@ -58,10 +54,9 @@ _EMPTY: Final = Context()
 #: What is left to be done for a call that turned out to be unusual.
 Rest = Callable[[], object]
 
-_Around = tuple[bytes, bytes, Any, float]
-
-#: Nothing ends so.
-_UNKNOWN: Final[_Around] = (b"", b"\0", None, 0.0)
+#: What stands before and behind arguments, whose they are, until when the caller
+#: waits, and the ack.
+_Around = tuple[bytes, bytes, Any, float, int]
 
 
 class Straight:
@@ -121,165 +116,217 @@ class StraightProtocol(FrameProtocol):
         self.straight = straight
         self.restricted = False
         self.wall = wall
-        # What surrounds the arguments of the calls of this turn.
-        self._around: _Around = _UNKNOWN
+        # What surrounded the arguments of the last call of this turn.
+        self._around: _Around | None = None
         self._tail = b""
 
     def framesReceived(self, data: bytes, offset: int, most: int) -> tuple[int, int]:
         """
         Take the frames that are as usual.
         """
-        straight = self.straight
+        straight, frames = self.straight, 0
         if straight is None or not self.connection.ordinary:
             return offset, 0
-        context = _EMPTY.copy()
-        offset, frames, rest = context.run(
-            self._go_straight, straight, context, data, offset, most
-        )
-        if rest is not None:
-            # Outside: it is nothing that the call itself does.
-            rest()
+        while frames < most and not self._halted:
+            around = self._around
+            known = around is not None
+            if around is None:
+                around = self._recognize(straight, data, offset)
+                if around is None:
+                    break
+            context = _EMPTY.copy()
+            taken, offset, rest = context.run(
+                self._go_straight,
+                straight,
+                around,
+                context,
+                data,
+                offset,
+                most - frames,
+            )
+            frames += taken
+            if rest is not None:
+                # Outside: it is nothing that the call itself does.
+                rest()
+            if not taken:
+                if not known:
+                    break
+                # Another method, perhaps.
+                self._around = None
         return offset, frames
 
-    def _go_straight(  # noqa: PLR0912, PLR0915 - a function for each part would cost 50 ns
+    def _go_straight(  # noqa: PLR0912, PLR0915, PLR0917 - each function would cost 50 ns
         self,
         straight: Straight,
+        around: _Around,
         context: Context,
         data: bytes,
         offset: int,
         most: int,
     ) -> tuple[int, int, Rest | None]:
         """
-        The loop.  It runs in C{context}, which all its calls share, and ends when
-        one of them has set a variable there: a context for each would take 0.2 us.
+        The loop over frames that differ in their number and arguments only.  It
+        runs in C{context}, which its calls share, and ends when one of them has set
+        a variable there: a context for each would take 0.2 us.
+
+        @return: how many were taken, where the next stands, and what is left to be
+            done for the last.
         """
+        middle, tail, method, deadline, ack = around
         store, pressure, dispatch = straight.store, straight.pressure, straight.dispatch
         connection, session = self.connection, self.session
         assert session is not None
-        records = session.records
-        seconds, out = self._seconds, self._out
-        slow, limit, peer_max = (
-            dispatch.slow,
-            self.MAX_LENGTH,
-            connection.peer_max_frame,
-        )
-        prefix, seq = connection.prefix, connection.seq
-        middle, tail, method, deadline = self._around
+        noted, kept, outer = session.noted, session.kept, session.current
+        seconds, slow, out = self._seconds, dispatch.slow, self._out
+        decode, function = method.decode_params, method.function
+        encode, recorded = method.encode_result, method.recorded
+        first = seq = connection.seq + 1
+        if seq <= session.floor or ack > seq:
+            return 0, offset, None
+        high, endings = successive(connection.prefix, seq)
+        known = BEGINNING + high.encode()
         reply_tail = self._tail or self.new_tail()
-        ack = frames = 0
-        end = len(data)
-        rest: Rest | None = None
+        # What is the same in all: of a frame with its length, of an answer without.
+        same = 4 + len(known) + len(endings[0][1]) + len(middle) + len(tail)
+        fixed = len(known) + len(endings[0][1]) + len(REPLY_RESULT) + len(reply_tail)
+        biggest = min(connection.peer_max_frame, SLICE)
+        room = free = store.free(session)
+        size = answer_size = written = 0
+        expected = -1
+        begin = answer_begin = b""
+        responder: Responder | None = None
         before = seconds()
-        while rest is None and frames < most and not self._halted:
-            start = offset + 4
-            if start > end:
-                break
-            (length,) = _unpack(data, offset)
-            stop = start + length
-            if stop > end or length > limit:
-                break
-            request_id = f"{prefix}{seq + 1}"
-            known = request_id.encode()
-            head = BEGINNING + known + middle
+        for ending, digits in endings[
+            : min(most, session.floor + store.window + 1 - seq)
+        ]:
             # 0.2 us, where startswith and endswith take 0.3.
-            params = data[start:stop].removeprefix(head).removesuffix(tail)
-            if len(head) + len(params) + len(tail) != length:
-                # Another method, or written in another turn of the client's.
-                found = self._recognize(straight, data, start, stop, known)
-                if found is None:
-                    break
-                middle, tail, method, deadline, ack = found
-                continue
+            head = begin + digits + middle
+            params = data[offset : offset + size].removeprefix(head).removesuffix(tail)
+            if len(params) != expected:
+                # Another length than the one before, or no such frame.
+                length = self._length(data, offset)
+                size, expected = 4 + length, 4 + length - same
+                begin = _pack(length) + known
+                head = begin + digits + middle
+                params = data[offset : offset + size].removeprefix(head)
+                params = params.removesuffix(tail)
+                if len(params) != expected:
+                    again = acknowledging(data, offset + size, tail)
+                    if again is None:
+                        break
+                    same -= len(tail)
+                    tail, ack = again
+                    same += len(tail)
+                    expected = size - same
+                    params = data[offset : offset + size].removeprefix(head)
+                    params = params.removesuffix(tail)
+                    if len(params) != expected or ack > seq:
+                        break
             if (
                 deadline <= before
                 or pressure.level
                 or self.restricted
-                or seq + 1 in records
-                or not 0 <= seq - session.floor < store.window
-                or store.bytes >= store.full
+                or self._halted
+                or room < RECORD_SIZE
+                or seq in noted
+                or seq in kept
             ):
                 break
             try:
-                args = method.decode_params(params)
+                args = decode(params)
             except InvalidValue:
                 break
             # Nothing stands in its way.
-            offset = stop
+            request = Request(method, params, high + ending, deadline, self, seq)
+            offset += size
             seq += 1
-            frames += 1
-            request = Request(method, params, request_id, deadline, self, seq)
-            record = None
-            if method.recorded:
-                record = records[seq] = Record(
-                    method, params if len(params) <= INLINE else fingerprint(params)
-                )
-            if ack > session.floor + 1:
+            if recorded:
+                session.current = request
+            if ack:
                 # After the request is classified (D7).
                 straight.release(session, ack)
+                ack = 0
             make_current(request)
             try:
-                result = method.function(*args)
+                result = function(*args)
             except BaseException as error:  # noqa: BLE001 - it is raised again
-                rest = self._rest(request, record, partial(dispatch.raised, error))
+                responder = partial(dispatch.raised, error)
                 break
             now = seconds()
             if now - before > slow:
                 dispatch.name_slow(request, now - before)
             before = now
             if type(result) is Deferred or type(result) is CoroutineType:
-                finish = partial(dispatch.finish, context, result)
-                rest = self._rest(request, record, finish)
+                responder = partial(dispatch.finish, context, result)
                 break
             try:
-                encoded = method.encode_result(result)
+                encoded = encode(result)
             except InvalidValue:
-                finish = partial(dispatch.finish, context, result)
-                rest = self._rest(request, record, finish)
+                responder = partial(dispatch.finish, context, result)
                 break
-            if record is not None:
-                # MemoryStore.complete, for the case that nothing has to go.
-                size = RECORD_SIZE + len(encoded)
-                total = store.bytes + size
-                if (
-                    seq > session.floor
-                    and session.bytes + size <= store.session_bytes
-                    and total <= store.total_bytes
-                ):
-                    record.state = _DONE
-                    record.outcome = encoded
-                    record.size = size
-                    session.bytes += size
-                    store.bytes = total
-                else:
-                    store.complete(session, seq, record, encoded, now)
-            size = _REPLY_SIZE + len(known) + len(encoded) + len(reply_tail)
-            if size > peer_max or size > SLICE:
-                rest = partial(self.reply, request, encoded)
+            length = len(encoded)
+            answer = fixed + length
+            left = room - RECORD_SIZE - length
+            if answer > biggest or left < 0 or seq <= session.floor + 1:
+                responder = partial(_give, encoded)
                 break
-            out += (_pack(size), REPLY_ID, known, REPLY_RESULT, encoded, reply_tail)
-            self._out_size += size
-            if self._out_size > SLICE:
-                rest = self._flush
-            if len(context) != 1:
+            if recorded:
+                room = left
+                kept_params = params if len(params) <= INLINE else fingerprint(params)
+                noted[seq - 1] = method, kept_params, encoded
+                if kept:
+                    # Somebody has asked for it while it ran.
+                    kept.pop(seq - 1, None)
+            if answer != answer_size:
+                answer_size = answer
+                answer_begin = _pack(answer) + known
+            out += (answer_begin, digits, REPLY_RESULT, encoded, reply_tail)
+            written += answer
+            if written > SLICE or len(context) != 1:
                 # The next call must not see what this one has set.
                 break
-        connection.seq = seq
-        self._around = middle, tail, method, deadline
-        return offset, frames, rest
+        connection.seq = seq - 1
+        self._around = middle, tail, method, deadline, ack
+        session.current = outer
+        if out:
+            # Else somebody has sent them.
+            self._out_size += written
+        store.count(session, free - room)
+        rest: Rest | None = None
+        if responder is not None:
+            rest = self._rest(straight, session, request, responder)
+        elif written > SLICE:
+            rest = self._flush
+        return seq - first, offset, rest
+
+    def _length(self, data: bytes, offset: int) -> int:
+        """
+        @return: the length of the frame at C{offset}; 0: it is not all there, or
+            not to be read.
+        """
+        if offset + 4 > len(data):
+            return 0
+        length: int = _unpack(data, offset)[0]
+        if offset + 4 + length > len(data) or length > self.MAX_LENGTH:
+            return 0
+        return length
 
     def _recognize(
-        self, straight: Straight, data: bytes, start: int, stop: int, known: bytes
-    ) -> tuple[bytes, bytes, ServedMethod, float, int] | None:
+        self, straight: Straight, data: bytes, offset: int
+    ) -> _Around | None:
         """
-        @param known: the id that is expected.
+        What stands around the arguments of the frame at C{offset}.
 
-        @return: what stands before and behind the arguments, whose they are, their
-            deadline, and the ack; C{None}: the frame goes the long way.
+        @return: C{None}: the frame goes the long way.
         """
-        behind = start + len(BEGINNING) + len(known)
-        if data[start:behind] != BEGINNING + known:
+        start, length = offset + 4, self._length(data, offset)
+        if not length:
             return None
-        found = surroundings(data, behind, stop)
+        connection = self.connection
+        known = f"{connection.prefix}{connection.seq + 1}".encode()
+        if not data.startswith(BEGINNING + known, start):
+            return None
+        found = surroundings(data, start + len(BEGINNING) + len(known), start + length)
         if found is None:
             return None
         methods = straight.services.get(found.service)
@@ -290,19 +337,25 @@ class StraightProtocol(FrameProtocol):
         return found.middle, found.tail, method, deadline, found.ack
 
     def _rest(
-        self, request: Request, record: Record | None, responder: Responder
+        self,
+        straight: Straight,
+        session: Session,
+        request: Request,
+        responder: Responder,
     ) -> Rest:
         """
         What is left to be done for a call that has run and is unusual.
         """
-        straight, session = self.straight, self.session
-        assert straight is not None
-        assert session is not None
-        if record is not None:
+        if request.method.recorded:
+            seq = request.seq
+            record = session.kept.get(seq)
+            if record is None:
+                record = Record(request.method, fingerprint(request.params))
+                session.kept[seq] = record
             responder = partial(
                 straight.deduplication.claimed,
                 holder=session,
-                key=request.seq,
+                key=seq,
                 record=record,
                 responder=responder,
             )
@@ -317,13 +370,6 @@ class StraightProtocol(FrameProtocol):
             self._tail = tail
         return tail
 
-    def turnEnded(self) -> None:
-        """
-        The next turn has a time of its own.
-        """
-        self._tail = b""
-        self._around = _UNKNOWN
-
     # -- what is not as usual, in a subclass ------------------------------------------
 
     def call(self, request: Request, responder: Responder) -> None:
@@ -337,3 +383,10 @@ class StraightProtocol(FrameProtocol):
         Answer with a result.
         """
         raise NotImplementedError
+
+
+def _give(encoded: bytes, _request: Request) -> bytes:
+    """
+    A responder that has its answer.
+    """
+    return encoded

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-#: How such a frame begins; then comes the id, which needs no escaping.
+#: How such a frame begins, and its answer; then comes the id, which needs no escaping.
 BEGINNING: Final = b'{"request_id":"'
 
 #: From the id to the arguments.
@@ -78,3 +78,39 @@ def surroundings(data: bytes, start: int, stop: int) -> Surroundings | None:
         int(timeout),
         int(ack),
     )
+
+
+def acknowledging(data: bytes, stop: int, tail: bytes) -> tuple[bytes, int] | None:
+    """
+    @param stop: where a frame ends that stands in C{data}.
+    @param tail: of the frame before it.
+
+    @return: its tail, if that differs in the ack only, and the ack.
+    """
+    stem = tail[: tail.rindex(b":") + 1]
+    begin = data.rfind(stem, max(0, stop - len(stem) - 17), stop)
+    if begin < 0:
+        return None
+    found = data[begin:stop]
+    ack = found[len(stem) : -2]
+    # int() would read "+1" and "1_0" too.
+    if found[-2:] != b"}}" or not ack.isdigit() or ack[:1] == b"0" or len(ack) > 15:
+        return None
+    return found, int(ack)
+
+
+#: How ids end, as they are compared: to write a number takes 0.2 us.
+_ONE: Final = [(f"{n}", b"%d" % n) for n in range(10)]
+_TWO: Final = [(f"{n:02}", b"%02d" % n) for n in range(100)]
+
+
+def successive(prefix: str, seq: int) -> tuple[str, list[tuple[str, bytes]]]:
+    """
+    The ids of a session from C{seq} on, as far as they differ in their end only.
+
+    @return: what they begin with; how each ends.
+    """
+    if seq < 10:
+        return prefix, _ONE[seq:]
+    high = f"{prefix}{seq // 100}" if seq >= 100 else prefix
+    return high, _TWO[seq % 100 :]
