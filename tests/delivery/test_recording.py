@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.delivery.requests import START, FakeMethod
 from twisted_rpc.call import Answer, Request
+from twisted_rpc.delivery import recording
 from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
@@ -49,6 +50,8 @@ class ScriptedStore(MemorySteps):
         self.starting: Deferred[None] = succeed(None)
         self.stopped = False
         self.resolved: list[tuple[Key, Any]] = []
+        #: Each step is done, and then fails: nobody hears of it.
+        self.deaf = False
 
     def start(self, reactor: Any) -> Deferred[None]:
         super().start(reactor)
@@ -62,6 +65,9 @@ class ScriptedStore(MemorySteps):
         self.asked.append(name)
         if self.gone:
             return fail(StoreError("it is gone", ambiguous=True))
+        if self.deaf:
+            do().addErrback(lambda _: None)
+            return fail(StoreError("it has gone", ambiguous=True))
         if not self.slow:
             return do()
         answer: Deferred[Any] = Deferred()
@@ -493,6 +499,126 @@ class FailureTests(RecordingTestCase):
         self.store.gone = False
         self.assertEqual(self.successResultOf(self.ask()), b"1")
 
+    def state(self, seq: int) -> State | None:
+        """What the store has of a call."""
+        assert self.connection.session is not None
+        _, record = self.store._record(Key(self.connection.session.id, seq))
+        return None if record is None else record.state
+
+    def test_claim_that_nobody_heard_of(self) -> None:
+        """
+        What was claimed although the store did not answer does not stand in the
+        way of other servers for ever: it is let go when the store answers again.
+        """
+        self.store.deaf = True
+        self.assertIs(self.failed(self.ask(1)).code, Code.UNAVAILABLE)
+        self.assertIs(self.state(1), State.IN_PROGRESS)
+        self.recording.expire(0.0, START)
+        self.assertIs(self.state(1), State.IN_PROGRESS)
+        self.store.deaf = False
+        self.recording.expire(0.0, START)
+        self.assertIn(self.state(1), {None, State.RECLAIMABLE})
+        self.assertEqual(self.ran, [])
+        self.assertEqual(self.recording._calls, {})
+        self.assertEqual(self.connection.inflight, 0)
+        asked = len(self.store.asked)
+        self.recording.expire(0.0, START)
+        self.assertEqual(self.store.asked[asked:], ["expire"])
+        self.assertEqual(self.successResultOf(self.ask(1)), b"1")
+
+    def test_unclaiming_that_failed(self) -> None:
+        """
+        Nor does a claim that was to be given back while the store was away.
+        """
+        self.store.slow = True
+        answer = self.ask(1)
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        self.store.slow, self.store.gone = False, True
+        self.store.answer()
+        self.assertIs(self.state(1), State.IN_PROGRESS)
+        self.store.gone = False
+        self.recording.expire(0.0, START)
+        self.assertIn(self.state(1), {None, State.RECLAIMABLE})
+
+    def test_asked_while_it_is_let_go(self) -> None:
+        """
+        Whoever asks for a call that is being let go may ask again at once; it
+        runs once.
+        """
+        self.store.deaf = True
+        self.failed(self.ask(1))
+        self.store.deaf, self.store.slow = False, True
+        self.recording.expire(0.0, START)
+        self.store.answer()
+        answer = self.ask(1)
+        self.store.answer()
+        error = self.failed(answer)
+        self.assertEqual((error.code, error.executed), (Code.UNAVAILABLE, "no"))
+        self.store.slow = False
+        self.store.answer()
+        self.assertEqual(self.successResultOf(self.ask(1)), b"1")
+        self.assertEqual(len(self.ran), 1)
+
+    def test_asked_before_it_is_let_go(self) -> None:
+        """
+        A call that is asked for again is not let go: it runs.
+        """
+        self.result = None
+        self.store.deaf = True
+        self.failed(self.ask(1))
+        self.store.deaf = False
+        answer = self.ask(1)
+        for _ in range(2):
+            self.recording.expire(0.0, START)
+            self.assertIs(self.state(1), State.IN_PROGRESS)
+        self.running[0].callback(b"7")
+        self.recording.expire(0.0, START)
+        self.assertEqual(self.successResultOf(answer), b"7")
+        self.assertEqual(len(self.ran), 1)
+        self.assertIs(self.state(1), State.DONE)
+
+    def test_many_lost_claims(self) -> None:
+        """
+        However long the store is away, what is remembered of it is bounded.
+        """
+        self.patch(recording, "QUEUE", 3)
+        self.store.gone = True
+        for seq in range(1, 9):
+            self.failed(self.ask(seq))
+        self.assertEqual(len(self.recording._lost), 3)
+
+    def test_detaching(self) -> None:
+        """
+        A session whose end of use the store has not heard of is told again, so
+        that it can expire; not one that is used again meanwhile.
+        """
+        connections = [self.connection, self.connect()]
+        self.store.gone = True
+        for each in connections:
+            assert each.session is not None
+            self.recording.detach(each.session, 0.0)
+        self.store.gone = False
+        assert connections[0].session is not None
+        self.recording.attach("ada", connections[0].session.id)
+        self.recording.expire(0.0, START)
+        self.assertEqual(self.store.asked.count("detach"), 3)
+        attached = [it.attached for it in self.store.memory.sessions.values()]
+        self.assertEqual(sorted(attached), [0, 2])
+
+    def test_attaching_that_nobody_heard_of(self) -> None:
+        """
+        A session that was to be resumed while the store was away is not used.
+        """
+        session = self.connection.session
+        assert session is not None
+        self.recording.detach(session, 0.0)
+        self.store.deaf = True
+        self.failureResultOf(self.recording.attach("ada", session.id), RPCError)
+        self.store.deaf = False
+        self.recording.expire(0.0, START)
+        self.assertEqual(self.store.memory.sessions[session.id].attached, 0)
+
     def test_completion(self) -> None:
         """
         When an answer cannot be written nobody is told it; it is written again,
@@ -623,6 +749,17 @@ class ElsewhereTests(RecordingTestCase):
         )
         self.assertEqual(call.effect_key("card"), request.effect_key("card"))
         self.assertNotEqual(call.effect_key("card"), request.effect_key("mail"))
+
+    def test_resolver_whose_answer_is_not_taken(self) -> None:
+        """
+        The application is asked once: if the call is in doubt even then, it stays
+        unknown.
+        """
+        self.known = lambda: succeed(b"5")
+        self.store.script = [Found(Verdict.IN_DOUBT, 3)] * 5
+        self.assertIs(self.failed(self.ask()).code, Code.OUTCOME_UNKNOWN)
+        self.assertEqual(len(self.unknown), 1)
+        self.assertEqual(len(self.store.script), 3)
 
     def test_resolver_does_not_know(self) -> None:
         """

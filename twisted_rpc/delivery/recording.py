@@ -131,6 +131,10 @@ class Recording:
         self._floors: dict[str, int] = {}
         #: One of a key, but for ids that are used for several calls.
         self._calls: dict[Key, list[Call]] = {}
+        #: Calls that may be claimed although nobody here asks for them.
+        self._lost: dict[Key, Call] = {}
+        #: Sessions that the store may take to be used here.
+        self._left: set[str] = set()
         self._responder: Responder
         self._admit: Admit
         self._in_transaction: InTransaction
@@ -256,10 +260,15 @@ class Recording:
             self._floors[it.session] = it.floor
             return self.local.adopt(principal, it.session, it.floor), it.resumed
 
+        def failed(failure: Failure) -> Any:
+            if wanted is not None and failure.check(StoreError):
+                self._left.add(wanted)
+            return self._unavailable(failure)
+
         if not self.started or self._stopping:
             raise _unavailable()
         step: Deferred[Attached] = self._asked(self.store.attach(principal, wanted))
-        return step.addCallbacks(attached, self._unavailable)
+        return step.addCallbacks(attached, failed)
 
     def _unavailable(self, failure: Failure) -> Any:
         error = failure.value
@@ -285,7 +294,15 @@ class Recording:
         if not session.attached and self.started:
             self._release(session)
             self._floors.pop(session.id, None)
-            self._asked(self.store.detach(session.id)).addErrback(self._note)
+            self._detach(session.id)
+
+    def _detach(self, session: str) -> None:
+        def failed(failure: Failure) -> None:
+            # Else it would never expire while this process lives.
+            self._left.add(session)
+            self._note(failure)
+
+        self._asked(self.store.detach(session)).addErrback(failed)
 
     def release(self, session: Session, ack: int) -> None:
         """
@@ -318,8 +335,28 @@ class Recording:
             self._expiring = False
             if isinstance(result, Failure):
                 self._note(result)
+            elif not self._stopping:
+                self._let_go()
 
         self._asked(self.store.expire()).addBoth(expired)
+
+    def _let_go(self) -> None:
+        """
+        The store can be reached: undo what it may have done for nobody.
+        """
+        left, self._left = self._left, set()
+        for session_id in left:
+            session = self.local.sessions.get(session_id)
+            if session is None or not session.attached:
+                self._detach(session_id)
+        lost, self._lost = self._lost, {}
+        for key, call in lost.items():
+            if key in self._calls:
+                # Whoever asks for it claims it anew.
+                self._lost[key] = call
+            else:
+                self._calls[key] = [call]
+                self._claim(call)
 
     # -- a request --------------------------------------------------------------------
 
@@ -395,7 +432,10 @@ class Recording:
             # What has a record does not wait.
             claim.run = False
         call.hold()
-        self._judge(self._asked(self.store.claim(claim)), call)
+        self._claim(call)
+
+    def _claim(self, call: Call) -> None:
+        self._judge(self._asked(self.store.claim(call.claim)), call)
 
     def _judge(self, step: Deferred[Found], call: Call) -> None:
         step.addCallbacks(
@@ -492,10 +532,24 @@ class Recording:
             self._end(call, error)
             return
         self._note(failure)
-        if call.claim.delivery == "transactional" and getattr(error, "ambiguous", True):
+        claim = call.claim
+        ambiguous = getattr(error, "ambiguous", True)
+        if ambiguous and claim.run and claim.delivery == "transactional":
             self._end(call, _unknown("whether it was committed is not known yet"))
-        else:
-            self._end(call, _unavailable())
+            return
+        self._end(call, _unavailable())
+        if claim.run and (ambiguous or call.lost):
+            self._lose(call)
+
+    def _lose(self, call: Call) -> None:
+        """
+        It may be claimed, and did not run.  Other servers would wait for it as
+        long as this one lives, so it is let go when the store answers again.
+        """
+        if len(self._lost) >= QUEUE:
+            del self._lost[next(iter(self._lost))]
+        lost = self._lost[call.claim.key] = Call(call.request, call.claim)
+        lost.lost = lost.given_up = True
 
     def _broken(self, failure: Failure, call: Call) -> None:
         """
@@ -524,7 +578,7 @@ class Recording:
 
     def _run(self, call: Call, fence: int) -> None:
         request = call.request
-        if call.given_up or self._stopping:
+        if call.given_up or call.lost or self._stopping:
             error = (
                 refusal(Code.CANCELLED, "cancelled by the caller")
                 if call.given_up
@@ -559,13 +613,18 @@ class Recording:
         if isinstance(outcome, RPCError):
             outcome = frozen(outcome)
             if outcome.executed == "no":
-                # Refusals are not recorded.  A claim that stays where it is
-                # because the store is away is made anew by the next attempt.
-                self._asked(self.store.unclaim(key, fence)).addErrback(self._note)
+                # Refusals are not recorded.
+                self._asked(self.store.unclaim(key, fence)).addErrback(
+                    self._not_unclaimed, call
+                )
                 self._end(call, outcome)
                 return
         call.hold()
         self._write(call, fence, outcome, REWRITE[0])
+
+    def _not_unclaimed(self, failure: Failure, call: Call) -> None:
+        self._note(failure)
+        self._lose(call)
 
     def _write(self, call: Call, fence: int, outcome: Outcome, delay: float) -> None:
         self._asked(self.store.complete(call.claim.key, fence, outcome)).addCallbacks(
@@ -622,7 +681,13 @@ class Recording:
 
     def _ask_application(self, call: Call, found: Found) -> None:
         claim = call.claim
-        asked = self._doubt(claim.key, claim.method, claim.principal)
+        # Once: a store that does not take the answer would be asked for ever.
+        asked = (
+            None
+            if call.resolved
+            else self._doubt(claim.key, claim.method, claim.principal)
+        )
+        call.resolved = True
         if asked is None:
             self._end(call, refused_by(Verdict.IN_DOUBT, self))
             return

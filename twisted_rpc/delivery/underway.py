@@ -25,6 +25,8 @@ class Call:
     @ivar given_up: nobody waits any more.
     @ivar refused: why it may not run.
     @ivar delay: seconds until the store is asked again.
+    @ivar lost: nobody asks for it; it may be claimed here, and is to be let go.
+    @ivar resolved: the application was asked what became of it.
     """
 
     __slots__ = (
@@ -34,8 +36,10 @@ class Call:
         "delay",
         "given_up",
         "held",
+        "lost",
         "refused",
         "request",
+        "resolved",
     )
 
     def __init__(self, request: Request, claim: Claim) -> None:
@@ -45,6 +49,8 @@ class Call:
         self.given_up = False
         self.refused: RPCError | None = None
         self.delay = 0.0
+        self.lost = False
+        self.resolved = False
         self.held = False
         self._waiting: list[tuple[Deferred[bytes], Request]] = []
 
