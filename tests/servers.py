@@ -8,6 +8,7 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -231,6 +232,20 @@ class Redis:
             return self.ask("PING").startswith(b"+PONG")
         except OSError:
             return False
+
+    def pause(self) -> None:
+        """
+        Let it hang.
+        """
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """
+        Let it go on.
+        """
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def prefix(self) -> str:
         """

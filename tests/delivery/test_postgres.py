@@ -16,7 +16,7 @@ from tests.servers import free_port, postgres
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent
-from twisted_rpc.delivery.sql.postgres import PostgresStore
+from twisted_rpc.delivery.sql.postgres import PostgresConnection, PostgresStore
 from twisted_rpc.delivery.table import Verdict
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.testing import DedupStoreTests
@@ -66,6 +66,35 @@ class PostgresStoreTests(DedupStoreTests, TestCase):
         self.server.kill()
         return self.server.start
 
+    def delay(self) -> Callable[[], None]:
+        """Somebody has locked the table."""
+        import psycopg  # noqa: PLC0415 - not where there is none
+
+        other = psycopg.connect(self.url)
+        other.execute("LOCK TABLE rpc_records IN ACCESS EXCLUSIVE MODE")
+        return other.close
+
+    def fill(self) -> Callable[[], None]:
+        """The disk of the database is full."""
+        self.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'could not extend file: No space left on device'"
+            " USING ERRCODE = 'disk_full'; END $$"
+        )
+        self.execute(
+            "CREATE TRIGGER full_disk AFTER INSERT OR UPDATE ON rpc_records"
+            " EXECUTE FUNCTION full_disk()"
+        )
+        return lambda: self.execute("DROP TRIGGER full_disk ON rpc_records")
+
+    def cut(self) -> bool:
+        """An administrator ends them."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'twisted_rpc'"
+        )
+        return True
+
 
 class PostgresTests(TestCase):
     """
@@ -102,6 +131,29 @@ class PostgresTests(TestCase):
         self.assertEqual(
             [row.state.value for row in states if row], ["IN_DOUBT", "IN_PROGRESS"]
         )
+
+    async def test_session_that_ends_while_it_is_used(self) -> None:
+        """
+        A call that is claimed at the moment at which its session ends leaves no
+        record behind: when it has ended nothing would find that.
+        """
+        store = await self.opened(node="a")
+        session = (await store.attach("ada", None)).session
+        key = Key(session, 1)
+        claim = Claim(key, "ada", "once", "Bank.pay", b"[1]")
+        connection = PostgresConnection(self.url)
+        self.addCleanup(connection.close)
+        found: Any = store._transitions.claim(connection.begin(), claim)
+        await store.end(session)
+        connection.commit()
+        await store.expire()
+        row: Any = await store.find(key)
+        self.assertEqual(row.state.value, "IN_PROGRESS")
+        self.assertIsNone(await store.complete(key, found.fence, b"1"))
+        await store.expire()
+        self.assertIsNone(await store.find(key))
+        again: Any = await store.claim(claim)
+        self.assertIs(again.verdict, Verdict.SESSION_UNKNOWN)
 
     async def test_not_there(self) -> None:
         """

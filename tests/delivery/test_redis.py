@@ -4,6 +4,7 @@ Tests for L{twisted_rpc.delivery.redis}.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -33,7 +34,12 @@ class RedisStoreTests(DedupStoreTests, TestCase):
     def make_store(self, **limits: Any) -> RedisStore:
         """Another server on it."""
         store = RedisStore(
-            self.server.url, once=True, prefix=self.prefix, lease=1e6, **limits
+            self.server.url,
+            once=True,
+            prefix=self.prefix,
+            lease=1e6,
+            patience=0.5,
+            **limits,
         )
         store.skew = self.skew
         self.stores.append(store)
@@ -54,6 +60,32 @@ class RedisStoreTests(DedupStoreTests, TestCase):
             run("find", "", "") if step == "stop" else run(step, *args)
         )
         return stopped
+
+
+    def interrupt(self) -> Callable[[], None]:
+        """It hangs, for longer than anybody waits."""
+        self.server.pause()
+        self.addCleanup(self.server.resume)
+        return self.server.resume
+
+    def delay(self) -> Callable[[], None]:
+        """It hangs."""
+        return self.interrupt()
+
+    def fill(self) -> Callable[[], None]:
+        """It may take no more memory."""
+        self.server.ask("CONFIG", "SET", "maxmemory", "1")
+
+        def empty() -> None:
+            self.server.ask("CONFIG", "SET", "maxmemory", "0")
+
+        self.addCleanup(empty)
+        return empty
+
+    def cut(self) -> bool:
+        """An administrator ends them."""
+        self.server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return True
 
 
 class RedisTests(TestCase):

@@ -33,13 +33,17 @@ class SQLiteStoreTests(DedupStoreTests, TestCase):
 
     def setUp(self) -> None:
         self.now = 4e9
+        self.stores: list[SQLiteStore] = []
         folder = Path(self.mktemp())
         folder.mkdir()
         self.path = folder / "calls.db"
 
     def make_store(self, **limits: Any) -> SQLiteStore:
         """Another process of the same file."""
-        return SQLiteStore(self.path, wall=lambda: self.now, patience=0.2, **limits)
+        self.stores.append(
+            SQLiteStore(self.path, wall=lambda: self.now, patience=0.2, **limits)
+        )
+        return self.stores[-1]
 
     def advance(self, seconds: float) -> None:
         """Time passes."""
@@ -56,6 +60,20 @@ class SQLiteStoreTests(DedupStoreTests, TestCase):
         other = sqlite3.connect(self.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         return other.close
+
+    def delay(self) -> Callable[[], None]:
+        """Somebody else writes."""
+        return self.interrupt()
+
+    def fill(self) -> Callable[[], Any]:
+        """The disk is full."""
+        (store,) = self.stores
+
+        def grow(pages: int) -> Any:
+            return store._ask(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages}"))
+
+        grow(1)
+        return lambda: grow(100_000)
 
 
 class SQLiteTests(TestCase):

@@ -79,6 +79,31 @@ class DedupStoreTests(_Base):
         """
         return None
 
+    def delay(self) -> Callable[[], Awaitable[Any] | None] | None:
+        """
+        Make the store slow: it answers nothing for the moment.
+
+        @return: lets it answer, soon enough for nobody to lose patience; C{None}:
+            it cannot be slow.
+        """
+        return None
+
+    def fill(self) -> Callable[[], Awaitable[Any] | None] | None:
+        """
+        Leave the store no room for anything more.
+
+        @return: makes room; C{None}: it has what the process has.
+        """
+        return None
+
+    def cut(self) -> Awaitable[Any] | bool | None:
+        """
+        End all connections to the store, which can be reached again at once.
+
+        @return: C{None}: it has none.
+        """
+        return None
+
     # -- what the tests are written with ----------------------------------------------
 
     async def opened(self, **limits: Any) -> Any:
@@ -824,6 +849,101 @@ class DedupStoreTests(_Base):
         self.assertTrue(lost is None or lost.outcome == b"2")
         self.assertEqual((await store.claim(self.of(session, 2))).outcome, b"2")
         await self.done(store, self.of(session, 3), b"3")
+
+    async def _undone(self, undo: Callable[[], Awaitable[Any] | None]) -> None:
+        done = undo()
+        if done is not None:
+            await done
+
+    async def _until_done(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        """
+        Do a step again until the store can be reached, as servers do.
+        """
+        for _ in range(99):
+            try:
+                return await step()
+            except StoreError:
+                continue
+        raise AssertionError("the store does not come back")
+
+    async def test_slow(self) -> None:
+        """
+        What is asked of a store that is slow is done once, in its order, and
+        answered when it can be.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        first = await store.claim(self.of(session, 1))
+        undo = self.delay()
+        if undo is None:
+            self.skipTest("it is never slow")
+        asked = [
+            store.complete(Key(session, 1), first.fence, b"1"),
+            store.claim(self.of(session, 2)),
+            store.claim(self.plain("a", 9e9)),
+        ]
+        self.assertEqual([each.called for each in asked], [False] * 3)
+        await self._undone(undo)
+        written, claimed, plain = await gatherResults(asked)
+        self.assertIsNone(written)
+        for found in (claimed, plain):
+            self.assertEqual((found.verdict, found.fence), (Verdict.RUN, 1))
+        self.assertEqual((await store.claim(self.of(session, 1))).outcome, b"1")
+        self.assertEqual(len(await store.records(None, 10)), 3)
+
+    async def test_no_room(self) -> None:
+        """
+        A store without room says so, and does nothing by halves; when there is
+        room again it goes on.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        await self.done(store, self.of(session, 1), b"1")
+        found = await store.claim(self.of(session, 2))
+        undo = self.fill()
+        if undo is None:
+            self.skipTest("it has the room that the process has")
+        big = b"2" * 1_000_000
+        asked = [
+            store.complete(Key(session, 2), found.fence, big),
+            store.claim(self.of(session, 3, params=b"x" * 1_000_000)),
+        ]
+        results = await DeferredList(asked, consumeErrors=True)
+        written, claimed = [good for good, _ in results]
+        self.assertFalse(written and claimed, "there is no room for both")
+        for good, failure in results:
+            self.assertTrue(good or failure.check(StoreError), failure)
+        await self._undone(undo)
+        states = {True: State.DONE, False: State.IN_PROGRESS}
+        row = await store.find(Key(session, 2))
+        self.assertEqual((row.state, row.fence), (states[written], found.fence))
+        self.assertEqual(await store.find(Key(session, 3)) is not None, claimed)
+        await store.complete(Key(session, 2), found.fence, big)
+        self.assertEqual((await store.claim(self.of(session, 2))).outcome, big)
+        self.assertEqual((await store.claim(self.of(session, 1))).outcome, b"1")
+        await store.end(session)
+        self.assertEqual((await store.totals()).size, 0)
+
+    async def test_cut(self) -> None:
+        """
+        A connection that is lost between a claim and its completion loses
+        neither.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        claim, key = self.of(session, 1), Key(session, 1)
+        found = await store.claim(claim)
+        done = self.cut()
+        if done is None:
+            self.skipTest("it has no connection")
+        if not isinstance(done, bool):
+            await done
+        lost = await self._until_done(lambda: store.complete(key, found.fence, b"1"))
+        self.assertTrue(lost is None or lost.outcome == b"1")
+        again = await self._until_done(lambda: store.claim(claim))
+        self.assertEqual((again.verdict, again.outcome), (Verdict.REPLAY, b"1"))
+        self.assertEqual((await store.find(key)).fence, found.fence)
+        self.assertTrue((await store.attach(ADA, session)).resumed)
 
     # -- transactions -----------------------------------------------------------------
 

@@ -161,6 +161,7 @@ class Transitions:
         self.theirs = 0
         self._shared = False
         self.evicted = 0
+        self._ended: list[str] = []
 
     def committed(self, grown: dict[str, int]) -> None:
         """
@@ -272,6 +273,29 @@ class Transitions:
             )
             _grow(tx, session, -freed)
             _grow(tx, _SESSIONS, -SESSION_SIZE)
+            self.sizes.pop(session, None)
+            self._ended.append(session)
+
+    def _sweep(self, tx: Transaction) -> None:
+        """
+        Drop what the sessions that were ended here have left: a claim that was
+        not committed yet was not seen, and nothing else would find its record.
+        """
+        left = []
+        for session in self._ended[:_MOST]:
+            freed = _sum(
+                tx.execute(
+                    "DELETE FROM rpc_records WHERE holder = ? AND state <> 'IN_PROGRESS'"
+                    " AND NOT EXISTS (SELECT 1 FROM rpc_holders WHERE holder = ?)"
+                    " RETURNING size",
+                    (session, session),
+                )
+            )
+            _grow(tx, session, -freed)
+            ask = "SELECT 1 FROM rpc_records WHERE holder = ? LIMIT 1"
+            if tx.execute(ask, (session,)).fetchone() is not None:
+                left.append(session)
+        self._ended = (left + self._ended[_MOST:])[-10 * _MOST :]
 
     def release(self, tx: Transaction, session: str, floor: int) -> None:
         """
@@ -652,6 +676,7 @@ class Transitions:
         @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
         """
         self.settle_gone(tx)
+        self._sweep(tx)
         self.look(tx)
         retention = self._bounds.retention
         rows = tx.execute(
