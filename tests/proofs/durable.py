@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from tests.proofs.simulated import FAILURES, IDL, Ledger, work
+from tests.proofs.simulated import FAILURES, IDL, Ledger, entry_of, work
 from twisted_rpc import Registry, current_call, load_idl
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.errors import Aborted, RPCError
@@ -46,35 +46,58 @@ class Book:
         raise Aborted("as it was asked to")
 
 
-class MortalStore(SQLiteStore):
+class Mortal:
     """
-    A store whose process may die.
+    Of a store: its process may die.
 
-    @ivar busy: a life of it is being ended.
+    @ivar busy: a life of it is being begun or ended.
     """
 
     busy = 0
 
+    def start(self, reactor: Any) -> Any:
+        return self._while("start", reactor)
+
     def stop(self) -> Any:
-        def stopped(result: Any) -> Any:
+        return self._while("stop")
+
+    def _while(self, name: str, *args: Any) -> Any:
+        def over(result: Any) -> Any:
             self.busy -= 1
             return result
 
         self.busy += 1
-        return super().stop().addBoth(stopped)
+        store: Any = super()
+        return getattr(store, name)(*args).addBoth(over)
+
+    def free(self) -> None:
+        """
+        Let others see that it has ended.
+        """
+        raise NotImplementedError
 
     def die(self) -> None:
         """
-        What the system does when a process ends: its locks are free.  Its thread
-        has nothing to do, because time stands still until it has done all.
+        What comes of the end of a process.  The thread of the store has nothing to
+        do, because time stands still until it has done all.
         """
+        self.free()
+        workers: Any = getattr(self, "_workers", None)
+        if workers is not None:
+            workers.stop()
+
+
+class MortalStore(Mortal, SQLiteStore):
+    """
+    A store in a file.
+    """
+
+    def free(self) -> None:
+        # The system does that.
         lock: Any = self._lock
         if lock is not None:
             os.close(lock._file)
             self._lock = None
-        workers: Any = self._workers
-        if workers is not None:
-            workers.stop()
 
 
 async def write(caller: Caller) -> list[tuple[int, Any]]:
@@ -88,7 +111,7 @@ async def write(caller: Caller) -> list[tuple[int, Any]]:
     book = caller.client.proxy(BOOK.IBook, timeout=random.choice([2, 10]))
     ended = []
     for number in range(WRITES):
-        entry = caller.number * 1000 + number
+        entry = entry_of(caller, number)
         method = book.tear if random.random() < 0.2 else book.write
         try:
             outcome: Any = await method(entry)
@@ -109,10 +132,12 @@ def check(path: Path, ended: list[tuple[int, Any]]) -> None:
             entry for (entry,) in database.execute("SELECT entry FROM book")
         )
     database.close()
-    for entry, outcome in ended:
-        count = there[entry]
+    # Also of clients that have died.
+    for entry, count in there.items():
         if count > 1:
             raise Violation(f"I1: entry {entry} was written {count} times")
+    for entry, outcome in ended:
+        count = there[entry]
         if isinstance(outcome, int) and count != 1:
             raise Violation(f"I2: entry {entry} was acknowledged and is not there")
         if isinstance(outcome, Aborted) and count:
@@ -165,7 +190,7 @@ def simulate_durably(seed: int, folder: Path, **options: Any) -> Simulation:
         clients=3,
         store=store,
         principals=2,
-        nemesis=Nemesis(every=0.5 + seed % 4, crashes=3),
+        nemesis=Nemesis(every=0.5 + seed % 4, crashes=3, deaths=1),
         **options,
     )
     ended = [each for one in simulation.run(write, seconds=60.0) for each in one]

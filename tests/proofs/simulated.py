@@ -53,6 +53,13 @@ class Ledger:
         raise Aborted("as it was asked to")
 
 
+def entry_of(caller: Caller, number: int) -> int:
+    """
+    @return: a number that no other process has used.
+    """
+    return (caller.number * 1000 + caller.life) * 1_000_000 + number
+
+
 async def work(caller: Caller) -> None:
     """
     What one client does.
@@ -61,7 +68,7 @@ async def work(caller: Caller) -> None:
     ledger = caller.client.proxy(IDL.ILedger, timeout=random.choice([1, 5, 30]))
     waiting = []
     for number in range(CALLS):
-        entry = caller.number * 1_000_000 + number
+        entry = entry_of(caller, number)
         kind = random.random()
         if kind < 0.45:
             call = ledger.book(entry)
@@ -106,7 +113,7 @@ def simulate(seed: int, **options: Any) -> Simulation:
         servers=1 + seed % 3,
         clients=4,
         principals=2,
-        nemesis=Nemesis(every=0.5 + seed % 4),
+        nemesis=Nemesis(every=0.5 + seed % 4, deaths=1),
         **options,
     )
     simulation.run(work, seconds=35.0)

@@ -24,11 +24,21 @@ Seen = tuple[int, float, int, Counter[str], str]
 #: Seeds that are simulated twice, to compare their traces.
 TWICE = 100
 
+#: Of so many seeds one is over SQLite files.
+EVERY = 10
+
 
 def durably(seed: int) -> Simulation:
     """A seed over SQLite files."""
     with quick_folder() as folder:
         return simulate_durably(seed, Path(folder))
+
+
+def is_durable(seed: int) -> bool:
+    """
+    Whether a seed of the mix is over SQLite files.
+    """
+    return seed % EVERY == EVERY - 1
 
 
 def one_durably(seed: int) -> Seen:
@@ -38,7 +48,14 @@ def one_durably(seed: int) -> Seen:
     return one(seed, durably)
 
 
-def one(seed: int, simulate: Callable[[int], Simulation] = simulate) -> Seen:
+def one_of_mix(seed: int) -> Seen:
+    """
+    As L{one}, over what the seed is for.
+    """
+    return one(seed, durably if is_durable(seed) else simulate)
+
+
+def one(seed: int, simulate: Callable[[int], Simulation]) -> Seen:
     """
     @return: the seed, simulated seconds, calls, how they ended, and what is
         wrong, or C{""}.
@@ -58,7 +75,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many (10000)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (0)")
     parser.add_argument(
-        "--durable", action="store_true", help="over SQLite files, kept over crashes"
+        "--durable",
+        action="store_true",
+        help=f"all over SQLite files, kept over crashes (one of {EVERY})",
     )
     parser.add_argument("--seed", type=int, help="this one only, with its trace")
     parser.add_argument(
@@ -79,14 +98,14 @@ def _run(options: Any, progress: Progress) -> list[Figure]:
     passed = calls = seeds = 0
     ended: Counter[str] = Counter()
     cpu = 0.0
-    what = one_durably if options.durable else one
+    what = one_durably if options.durable else one_of_mix
     with multiprocessing.Pool(options.processes) as pool:
         numbers = range(options.first, options.first + options.seeds)
         for seed, seconds, made, outcomes, wrong in pool.imap(what, numbers, 8):
             if wrong:
-                raise AssertionError(
-                    f"{wrong}\n\nto see it again: {_again(seed, durable=options.durable)}"
-                )
+                durable = options.durable or is_durable(seed)
+                again = _again(seed, durable=durable)
+                raise AssertionError(f"{wrong}\n\nto see it again: {again}")
             seeds += 1
             passed += round(seconds)
             calls += made
@@ -98,7 +117,8 @@ def _run(options: Any, progress: Progress) -> list[Figure]:
     how = ", ".join(f"{name} {count:,}" for name, count in ended.most_common())
     doubled = Figure(
         row=1,
-        measured=f"0 doubled in {calls:,} simulated calls, {seeds:,} seeds ({how})",
+        measured=f"0 doubled in {calls:,} simulated calls, {seeds:,} seeds,"
+        f" {'all' if options.durable else f'one of {EVERY}'} over SQLite ({how})",
         met=True,
     )
     if options.durable:

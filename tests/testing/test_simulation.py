@@ -26,6 +26,7 @@ from twisted_rpc.testing.simulation import (
     for_each_seed,
 )
 from twisted_rpc.testing.simulation.clock import SimulatedClock
+from twisted_rpc.testing.simulation.oracle import DIED
 
 IDL = load_idl_text(
     """
@@ -135,6 +136,45 @@ class SimulationTests(SynchronousTestCase):
             simulation.run(work, seconds=15)
             self.assertIn(sign, "\n".join(simulation.trace.last))
             self.assertEqual(sum(simulation.oracle.outcomes.values()), 60)
+
+    def test_deaths(self) -> None:
+        """
+        A client dies in the middle, and a new one does its work from the
+        beginning: nothing is said of what the dead one asked for, but that it ran
+        once at most.  The same seed makes the same deaths.
+        """
+        quiet = {"cuts": 0, "partitions": 0, "crashes": 0, "stalls": 0, "delays": 0}
+        nemesis = Nemesis(every=1.0, drains=0, deaths=1, **quiet)
+        simulations = [
+            Simulation(serve, seed=5, nemesis=nemesis, keep=0) for _ in range(2)
+        ]
+        results = [each.run(work, seconds=8) for each in simulations]
+        one, again = [each.trace.digest for each in simulations]
+        self.assertEqual(one, again)
+        for came in results:
+            self.assertEqual([len(ended) for ended in came], [20] * 3)
+        lines = "\n".join(simulations[0].trace.last)
+        self.assertIn("client-1 dies", lines)
+        self.assertIn("client-1 starts life 2", lines)
+        outcomes = simulations[0].oracle.outcomes
+        self.assertGreater(outcomes["died"], 0)
+        self.assertGreaterEqual(outcomes["OK"], 60)
+        dead = [it for it in simulations[0].oracle.calls if it.outcome is DIED]
+        self.assertTrue(all(each.runs <= 1 for each in dead))
+
+    def test_end_of_a_dead_client(self) -> None:
+        """
+        Who is dead at the end comes back and finishes; and one whose work is done
+        does not die.
+        """
+        simulation = Simulation(serve, clients=2, nemesis=PEACE)
+        one, other = simulation.callers
+        simulation.clock.callLater(1.0, one.crash)
+        simulation.clock.callLater(1.1, other.crash, power=True)
+        results = simulation.run(work, seconds=2)
+        self.assertEqual([len(each) for each in results], [20, 20])
+        self.assertEqual((one.life, other.life), (2, 2))
+        self.assertFalse(one.working)
 
     def test_double_run(self) -> None:
         """

@@ -5,7 +5,7 @@ Who sees to it that things go wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ class Nemesis:
     @ivar drains: a server is told to stop, and starts again.
     @ivar stalls: a server does nothing for up to five seconds.
     @ivar delays: everything takes up to a second longer, for a while.
+    @ivar deaths: a client ends at once, and another one in its place begins its
+        work anew.  Not unless it is asked for, because the work has to be fit for
+        that: what identifies an entry needs C{caller.life} too.
     """
 
     every: float = 1.0
@@ -40,6 +43,7 @@ class Nemesis:
     drains: float = 1.0
     stalls: float = 1.0
     delays: float = 1.0
+    deaths: float = 0.0
 
     def __post_init__(self) -> None:
         """
@@ -47,9 +51,11 @@ class Nemesis:
         """
         if self.every <= 0:
             raise ValueError(f"every is {self.every}: seconds, above 0")
-        for name in ("cuts", "partitions", "crashes", "drains", "stalls", "delays"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: 0 or more")
+        for field in fields(self):
+            if getattr(self, field.name) < 0:
+                raise ValueError(
+                    f"{field.name} is {getattr(self, field.name)}: 0 or more"
+                )
 
 
 #: Nothing goes wrong.
@@ -73,6 +79,7 @@ class Misfortunes:
             self._drain: nemesis.drains,
             self._stall: nemesis.stalls,
             self._delay: nemesis.delays,
+            self._die: nemesis.deaths,
         }
         self._choices = [choice for choice, weight in choices.items() if weight]
         self._weights = [weight for weight in choices.values() if weight]
@@ -145,6 +152,14 @@ class Misfortunes:
         if server is not None:
             server.crash(power=self._random.random() < 0.3)
             self._restart(server)
+
+    def _die(self) -> None:
+        callers = [each for each in self._simulation.callers if each.working]
+        if callers:
+            caller = self._random.choice(callers)
+            caller.crash(power=self._random.random() < 0.3)
+            wait = self._random.uniform(0.05, 3.0)
+            self._simulation.clock.callLater(wait, caller.revive)
 
     def _drain(self) -> None:
         server = self._up()

@@ -156,18 +156,34 @@ class ServerNode(Node):
 
 class Caller(Node):
     """
-    A process that calls.
+    A process that calls, which may die and come back as a new one.
 
-    @ivar client: the real client.
+    @ivar client: the real client of the present life.
     @ivar number: 0 for the first.
     @ivar principal: who it is, to servers that authenticate.
-    @ivar made: calls it has made.
+    @ivar life: 1 in its first life; with C{number} it tells processes apart.
     """
+
+    life = 0
 
     def __init__(self, simulation: Simulation, name: str, number: int) -> None:
         super().__init__(simulation, name, 100 + number)
         self.number = number
         self.principal = self.host.principal = simulation.principal(number)
+        self._work: Callable[[Caller], Awaitable[Any]] | None = None
+        self._done: Deferred[Any] = Deferred()
+        # What dead lives wait for is kept, so that no chance of the interpreter's
+        # lets it be closed before the end.
+        self._lives: list[Any] = []
+        self._start()
+
+    def _start(self) -> None:
+        """
+        Begin a life.
+        """
+        simulation = self.simulation
+        self.life += 1
+        self.clock = self.host.clock = NodeClock(simulation.clock)
         chance = self.random.random
         options: dict[str, Any] = {
             "retry": RetryPolicy(chance=chance),
@@ -177,7 +193,7 @@ class Caller(Node):
         if simulation.authenticated:
             options["auth"] = {"scheme": "bearer", "token": self.principal}
             options["auth_in_clear"] = True
-        first = number % len(simulation.servers)
+        first = self.number % len(simulation.servers)
         servers = [*simulation.servers[first:], *simulation.servers[:first]]
         self.client = Client(
             [
@@ -201,9 +217,53 @@ class Caller(Node):
 
         return asked
 
+    @property
+    def working(self) -> bool:
+        """
+        Whether it lives, and its work is not done.
+        """
+        return self.clock.alive and not self._done.called
+
     def begin(self, work: Callable[[Caller], Awaitable[Any]]) -> Deferred[Any]:
         """
         Do what this process is for.
+
+        @return: fires with what that came to, in the life that finished it.
         """
-        doing: Any = work(self)
-        return ensureDeferred(doing)
+        self._work = work
+        self._go()
+        return self._done
+
+    def _go(self) -> None:
+        assert self._work is not None
+        doing: Any = self._work(self)
+        alive = self.clock
+        done: Deferred[Any] = ensureDeferred(doing)
+        self._lives.append(done)
+
+        def ended(result: Any) -> None:
+            if alive.alive:
+                self._done.callback(result)
+
+        done.addBoth(ended)
+
+    def crash(self, *, power: bool = False) -> None:
+        """
+        End at once, in the middle of its work.
+
+        @param power: nobody is told, as when the machine loses power.
+        """
+        self.simulation.trace.note(f"{self.name} dies{', no power' * power}")
+        self.clock.alive = False
+        self._lives.append(self.client)
+        self.simulation.network.crash(self.host, power=power)
+        self.simulation.oracle.died(self.name)
+
+    def revive(self) -> None:
+        """
+        Come back, if it is dead: a new client, which begins its work anew.
+        """
+        if not self.clock.alive:
+            self._start()
+            self.simulation.trace.note(f"{self.name} starts life {self.life}")
+            self._go()

@@ -28,6 +28,9 @@ SLACK: Final = 0.1
 #: Attempts of one call, at most (C4).
 ATTEMPTS: Final = 5
 
+#: The outcome of a call whose caller died first.
+DIED: Final = object()
+
 #: Classes of which a call has at most one effect.
 _ONCE: Final = frozenset({"once", "transactional"})
 
@@ -77,7 +80,8 @@ class Called:
     A call, as its caller sees it.
 
     @ivar ids: under which it was asked.
-    @ivar outcome: its result, or how it failed; C{...} while it goes on.
+    @ivar outcome: its result, or how it failed; C{...} while it goes on; L{DIED}:
+        nobody heard of it.
     """
 
     __slots__ = (
@@ -138,7 +142,8 @@ class Oracle:
     @property
     def outcomes(self) -> Counter[str]:
         """
-        How often calls ended with C{"OK"}, with which code, or C{"cancelled"}.
+        How often calls ended with C{"OK"}, with which code, or C{"cancelled"},
+        and how many callers C{"died"} before.
         """
         return Counter(map(_name, self.calls))
 
@@ -156,6 +161,8 @@ class Oracle:
             self._bind(called, call.id)
 
         def ended(outcome: Any) -> Any:
+            if called.outcome is DIED:
+                return outcome
             if called.outcome is not ...:
                 self.wrong("I13", f"{called} ended twice")
             called.outcome = outcome
@@ -166,6 +173,13 @@ class Oracle:
 
         call.addBoth(ended)
         return called
+
+    def died(self, caller: str) -> None:
+        """
+        A client has ended before its calls have.
+        """
+        for called in self._open.pop(caller, {}):
+            called.outcome = DIED
 
     def _judge_end(self, called: Called) -> None:
         late = called.ended - called.call.deadline
@@ -408,6 +422,8 @@ class Oracle:
         runs = called.runs
         if called.delivery == "once" and runs > 1:
             self.wrong("I1", f"{called} ran {runs} times")
+        if outcome is DIED:
+            return
         if not isinstance(outcome, Failure):
             if called.ids and not runs and called.delivery != "transactional":
                 self.wrong("I2", f"{called} has a result and did not run")
@@ -423,6 +439,8 @@ class Oracle:
 def _name(called: Called) -> str:
     if called.outcome is ...:
         return "open"
+    if called.outcome is DIED:
+        return "died"
     error = getattr(called.outcome, "value", None)
     if isinstance(called.outcome, Failure):
         return error.code.value if isinstance(error, RPCError) else "cancelled"

@@ -172,7 +172,8 @@ class Simulation:
         Let every client work, and things go wrong for so many seconds; then put
         everything right, and let the work end.
 
-        @param work: what a client does; it must come to an end by itself.
+        @param work: what a client does; it must come to an end by itself.  A
+            client that dies begins it anew in its next life.
 
         @return: what the work of each client came to.
 
@@ -200,6 +201,8 @@ class Simulation:
         self._reviving = True
         for node in self.servers:
             self.revive(node)
+        for caller in self.callers:
+            caller.revive()
         end = self.clock.seconds() + _PATIENCE
         while not came and self.clock.seconds() < end:
             self.advance(0.1)
