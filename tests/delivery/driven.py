@@ -360,13 +360,26 @@ class _Kept(PostgresConnection):
         if not self._database.closed:
             self._spare.append(self)
 
+    def let_go(self) -> None:
+        """
+        Close it.
+        """
+        self._database.close()
 
-class _Quick(PostgresStore):
+
+class QuickPostgresStore(PostgresStore):
     """
     A store that connects once for many lives.
+
+    @ivar watcher: a connection of the test's.
     """
 
+    watcher: Any
+
     def __init__(self, conninfo: str, spare: list[Any], **options: Any) -> None:
+        """
+        @param spare: connections that are not in use.
+        """
         super().__init__(conninfo, connections=1, **options)
         self._spare = spare
 
@@ -397,7 +410,9 @@ class PostgresBed(SQLBed):
 
     def store(self, node: str, **limits: Any) -> PostgresStore:
         self._made = True
-        return _Quick(self._url, self._spare, node=node, lease=1e6, **limits)
+        return QuickPostgresStore(
+            self._url, self._spare, node=node, lease=1e6, **limits
+        )
 
     def clear(self) -> None:
         if self._made:
@@ -434,7 +449,7 @@ class PostgresBed(SQLBed):
     def remove(self) -> None:
         self._database.close()
         for each in self._spare:
-            each._database.close()
+            each.let_go()
 
 
 class Asked:

@@ -61,7 +61,6 @@ class RedisStoreTests(DedupStoreTests, TestCase):
         )
         return stopped
 
-
     def interrupt(self) -> Callable[[], None]:
         """It hangs, for longer than anybody waits."""
         self.server.pause()

@@ -254,14 +254,13 @@ def machine(
         print_blob=False,
         report_multiple_bugs=False,
     )
-    told = io.StringIO()
     try:
-        with redirect_stdout(told):
+        with redirect_stdout(io.StringIO()):
             run_state_machine_as_test(kind, settings=wanted)
     except (AssertionError, LookupError) as error:
         # How it came there is of interest where nothing was expected.
-        steps_there = told.getvalue() if Phase.shrink in phases else ""
-        return [*str(error).splitlines(), type(error).__name__][0] + steps_there
+        how = getattr(error, "__notes__", []) if Phase.shrink in phases else []
+        return "\n".join([*str(error).splitlines()[:1], type(error).__name__, *how])
     return ""
 
 
@@ -342,7 +341,8 @@ def _killed(progress: Progress) -> list[str]:
         ):
             for name, mistake in mistakes.items():
                 wrong = found(mistake, look)
-                progress(f"{name}: {wrong or 'NOT FOUND'}", always=True)
+                what = wrong.partition("\n")[0] or "NOT FOUND"
+                progress(f"{name}: {what}", always=True)
                 if wrong:
                     killed.append(name)
     finally:

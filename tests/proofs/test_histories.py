@@ -5,6 +5,7 @@ C{python -m tests.proofs histories} has 200.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import permutations
 from math import inf
 from typing import Any
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.proofs.histories import history
+from tests.proofs.histories import history, in_postgres, in_sqlite
 from tests.proofs.linearizable import Operation, count, linearizable
+from tests.proofs.mutants import DURABLE
+from tests.servers import postgres
 from twisted_rpc.delivery import deduplicate
 from twisted_rpc.delivery.table import Verdict, judge_session
 from twisted_rpc.testing.simulation import Violation
@@ -142,3 +145,50 @@ class HistoryTests(SynchronousTestCase):
 
         found = self.assertRaises(Violation, ten)
         self.assertIn("is not linearizable", str(found))
+
+
+class DurableHistoryTests(SynchronousTestCase):
+    """
+    Histories over stores that outlive their servers, half of their keys in the
+    rows of the database.
+    """
+
+    def test_sqlite(self) -> None:
+        """
+        They are linearizable over a file, of one server and of two.
+        """
+        for seed in range(2):
+            operations, _ = history(seed, in_sqlite)
+            self.assertGreater(operations, 1000)
+
+    def test_postgresql(self) -> None:
+        """
+        They are over PostgreSQL.
+        """
+        places = partial(in_postgres, postgres().url)
+        operations, _ = history(1, places, clients=3, operations=30)
+        self.assertGreater(operations, 20)
+
+    def finds(self, name: str) -> None:
+        """A mistake in the store is found within ten histories."""
+
+        def ten() -> None:
+            for seed in range(10):
+                history(seed, in_sqlite)
+
+        for where, attribute, mistake in DURABLE[name]:
+            self.patch(where, attribute, mistake)
+        found = self.assertRaises(Violation, ten)
+        self.assertIn("is not linearizable", str(found))
+
+    def test_call_that_runs_again(self) -> None:
+        """
+        What was cut in half by a crash runs again.
+        """
+        self.finds("takeover_reexecutes")
+
+    def test_answer_that_is_not_recorded(self) -> None:
+        """
+        An effect is committed without its answer.
+        """
+        self.finds("two_commits")
