@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -20,10 +20,8 @@ from twisted_rpc.call import Interceptor, Responder, calling, compose
 from twisted_rpc.client.calls import Outgoing, Target, decoded
 from twisted_rpc.client.counters import Counters
 from twisted_rpc.client.inheriting import passed_on
-from twisted_rpc.client.interceptors.breaking import CircuitBreaker, Circuits
 from twisted_rpc.client.interceptors.caching import ResponseCache
 from twisted_rpc.client.interceptors.chain import interceptors_of
-from twisted_rpc.client.interceptors.throttling import AdaptiveThrottle, Throttling
 from twisted_rpc.client.pool import Pool
 from twisted_rpc.client.proxy import Options, make_proxy
 from twisted_rpc.client.retry import RetryPolicy
@@ -34,6 +32,10 @@ from twisted_rpc.idl import service_schema
 from twisted_rpc.idl.python.service import ClientT
 from twisted_rpc.wire.client import Wire
 from twisted_rpc.wire.limits import MIB, Limits
+
+if TYPE_CHECKING:
+    from twisted_rpc.client.interceptors.breaking import CircuitBreaker, Circuits
+    from twisted_rpc.client.interceptors.throttling import AdaptiveThrottle, Throttling
 
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_RETRY = RetryPolicy()
@@ -156,7 +158,7 @@ class Client(Service):
         self.coalesce = coalesce
         self.hedge = hedge
         self.throttling = (
-            Throttling(throttle, counters, reactor.seconds) if throttle else None
+            _throttling(throttle, counters, reactor.seconds) if throttle else None
         )
         self.interceptors = tuple(interceptors)
         self.pool = Pool(
@@ -177,7 +179,7 @@ class Client(Service):
             counters=counters,
         )
         self.circuits = (
-            Circuits(self.pool, circuit_breaker) if circuit_breaker else None
+            _circuits(self.pool, circuit_breaker) if circuit_breaker else None
         )
         self._ways: dict[Any, Callable[[Target, bytes], Deferred[Any]]] = {}
 
@@ -347,6 +349,20 @@ class Client(Service):
 
     def __repr__(self) -> str:
         return f"<Client {self.peer or 'of an endpoint'}>"
+
+
+def _throttling(
+    throttle: AdaptiveThrottle, counters: Counters, seconds: Callable[[], float]
+) -> Throttling:
+    from twisted_rpc.client.interceptors.throttling import Throttling  # noqa: PLC0415 - few clients have any
+
+    return Throttling(throttle, counters, seconds)
+
+
+def _circuits(pool: Pool, breaker: CircuitBreaker) -> Circuits:
+    from twisted_rpc.client.interceptors.breaking import Circuits  # noqa: PLC0415 - few clients have any
+
+    return Circuits(pool, breaker)
 
 
 def _decoded(result: Any, target: Target) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from twisted_rpc.wire.limits import Limits
-from twisted_rpc.wire.server import meta_fault
+from twisted_rpc.wire.metadata import meta_fault
 
 #: Of the metadata of a call, what goes on to the calls made for it.
 #:

@@ -16,7 +16,7 @@ from zope.interface import classImplements
 from twisted_rpc.client.calls import Target
 from twisted_rpc.client.retry import NO_RETRY, RetryPolicy
 from twisted_rpc.errors import Code, InvalidValue, RPCError, refusal
-from twisted_rpc.wire.server import legal_meta_name, meta_fault
+from twisted_rpc.wire.metadata import legal_meta_name, meta_fault
 
 if TYPE_CHECKING:
     from twisted_rpc.client.client import Client

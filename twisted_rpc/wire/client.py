@@ -21,6 +21,7 @@ from twisted_rpc.errors import (
 )
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
+    CONTROL,
     HELLO_ID,
     UNKNOWN_ID,
     GoAway,
@@ -31,7 +32,6 @@ from twisted_rpc.wire.messages import (
     read_plain_error,
     write_text,
 )
-from twisted_rpc.wire.server import CONTROL
 
 #: How a client talks: C{"auto"} asks, and stays plain with a plain server;
 #: C{"plain"} does not ask; C{"extended"} refuses plain servers.

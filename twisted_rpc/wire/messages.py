@@ -27,6 +27,9 @@ UNKNOWN_ID: Final = "unknown"
 
 HELLO_ID: Final = "$hello"
 
+#: The service of control calls.
+CONTROL: Final = "$rpc"
+
 #: What both sides call the protocol when TLS asks (ALPN).
 TLS_NAME: Final = b"twisted-rpc/1"
 

@@ -9,7 +9,6 @@ L{RULES}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
+    CONTROL,
     HELLO_ID,
     KNOWN_KEYS,
     UNKNOWN_ID,
@@ -27,10 +27,8 @@ from twisted_rpc.wire.messages import (
     RequestMessage,
     write_error,
 )
+from twisted_rpc.wire.metadata import meta_fault
 from twisted_rpc.wire.text import legal_id, recover_id, repeated_name, too_wide
-
-#: The service of control calls.
-CONTROL: Final = "$rpc"
 
 
 class State(Enum):
@@ -438,32 +436,6 @@ def _broken(rule: Rule, message: RequestMessage) -> Refusal:
         close=True,
         hello=True,
     )
-
-
-def meta_fault(meta: Mapping[str, str], limits: Limits) -> str:
-    """
-    @return: what is wrong with the metadata of a call, or C{""}.
-    """
-    if len(meta) > limits.max_meta_names:
-        return f"meta has {len(meta)} names, above the limit of {limits.max_meta_names}"
-    size = 0
-    for name, text in meta.items():
-        if not legal_meta_name(name):
-            return f"meta name {name[:64]!r} is not of the form [a-z0-9._-]{{1,64}}"
-        size += len(name) + len(text.encode())
-    if size > limits.max_meta:
-        return f"meta of {size} bytes exceeds the limit of {limits.max_meta} bytes"
-    return ""
-
-
-_META_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
-
-
-def legal_meta_name(name: str) -> bool:
-    """
-    Whether C{name} may stand in C{ext.meta}: C{[a-z0-9._-]{1,64}}.
-    """
-    return 0 < len(name) <= 64 and _META_CHARACTERS.issuperset(name)
 
 
 def _no_object(frame: bytes) -> bool:

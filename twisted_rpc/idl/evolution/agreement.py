@@ -9,9 +9,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted_rpc.idl.evolution.changes import Change, Verdict
+from twisted_rpc.idl.evolution.compare import compare_met
+from twisted_rpc.idl.model import Service
 
 #: How many findings are told; C{twisted-rpc breaking} tells all.
 _TOLD: Final = 10
+
+
+def difference(clients: Service, servers: Service) -> tuple[bool, str]:
+    """
+    @return: whether every message is read as it is meant, and what differs.
+    """
+    changes = compare_met(clients, servers)
+    return compatible(changes), summary(changes)
 
 
 def compatible(changes: Sequence[Change]) -> bool:

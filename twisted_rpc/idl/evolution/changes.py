@@ -198,7 +198,7 @@ def _one_line(message: str) -> str:
     return "".join(it if it.isprintable() else repr(it)[1:-1] for it in message)
 
 
-class TooMuchError(Exception):
+class TooMuchError(ValueError):
     """
     Two versions have too many types to be compared with each other.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,6 +74,8 @@ class Schema(ModuleType):
         raise AttributeError(self._unknown(name))
 
     def _unknown(self, name: str) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - 2 ms, for who mistypes
+
         near = get_close_matches(
             name, [each for each in self.__dict__ if each[0] != "_"], 1
         )

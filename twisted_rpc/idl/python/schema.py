@@ -27,7 +27,6 @@ from twisted_rpc.idl.names import parameter_name, python_name
 from twisted_rpc.idl.python.bind import Bind, binder
 from twisted_rpc.idl.python.exceptions import Declared, DeclaredError
 from twisted_rpc.idl.python.service import Service as TypedService
-from twisted_rpc.idl.render import render
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,6 +281,8 @@ class ServiceSchema(TypedService[Any, Any]):
     def text(self) -> str:
         """IDL that defines the service and everything it needs."""
         if not self._text:
+            from twisted_rpc.idl.render import render  # noqa: PLC0415 - 2 ms, for who asks
+
             self._text = render(self.model)
         return self._text
 

@@ -6,7 +6,6 @@ The words of the language, and what people write instead of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Final
 
 INTEGERS: Final = {
@@ -98,6 +97,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     @return: which of the known words is meant, or C{""} if none is near.
     """
+    from difflib import get_close_matches  # noqa: PLC0415 - 2 ms, for who mistypes
+
     spelt = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), spelt, 1, 0.6)
     return spelt[found[0]] if found else ""
