@@ -77,17 +77,17 @@ def compiler() -> str:
     return found
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, source: Path = SOURCE) -> Path:
     """
-    @return: the client, compiled into C{folder}.
+    @return: the client, or another program, compiled into C{folder}.
     """
-    program = folder / "load"
-    command = [compiler(), "-O2", "-Wall", "-Wextra", "-o", str(program), str(SOURCE)]
+    program = folder / source.stem
+    command = [compiler(), "-O2", "-Wall", "-Wextra", "-o", str(program), str(source)]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=60
     )
     if done.returncode:
-        raise UnavailableError(f"{SOURCE.name} does not compile: {done.stderr.strip()}")
+        raise UnavailableError(f"{source.name} does not compile: {done.stderr.strip()}")
     return program
 
 

@@ -10,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from benchmarks import cores
 from benchmarks.cases import Cores, placements
 from benchmarks.load import Load
 from benchmarks.pair import ROOT, Failed, Sample, measure
@@ -24,6 +27,10 @@ REMEMBERED: Final = (1_000, 10_000, 50_000, 100_000, 200_000)
 
 #: How often a figure between processes is taken; the lowest counts.
 ROUNDS: Final = 3
+
+#: The pair in C, and how many calls it makes.
+FLOOR: Final = Path(__file__).with_name("floor.c")
+FLOOR_CALLS: Final = 100_000
 
 OURS: Final = "twisted_rpc"
 
@@ -94,6 +101,31 @@ def connections(measure: Callable[[Load], Sample]) -> Series:
     return Series("connections, one call at a time on each", "µs of CPU a call", points)
 
 
+def floor(core: int) -> Series:
+    """
+    @return: the same in C, on C{core}: what the kernel takes, and the machine's
+        caches.
+
+    @raise Failed: there is no compiler, or no Linux.
+    """
+    points: list[Point] = []
+    with TemporaryDirectory() as folder:
+        try:
+            program = cores.build(Path(folder), FLOOR)
+        except cores.UnavailableError as error:
+            raise Failed(str(error)) from error
+        for count in CONNECTIONS:
+            command = [str(program), str(core), str(count), str(FLOOR_CALLS)]
+            rounds = [
+                json.loads(subprocess.check_output(command)) for _ in range(ROUNDS)
+            ]
+            server, client = (
+                min(each[end] for each in rounds) for end in ("server", "client")
+            )
+            points.append((count, server, client))
+    return Series("connections, a pair in C", "µs of CPU a call", points)
+
+
 def payloads(measure: Callable[[Load], Sample]) -> Series:
     """
     @return: longer and longer strings there and back, for each kilobyte beyond
@@ -130,13 +162,14 @@ def run(progress: Callable[[str], None]) -> tuple[list[Series], float, dict[str,
     @return: the series; bytes of memory of a remembered call; and what could not
         be measured, with the reason.
     """
-    cores: Cores = next(iter(placements().values()))
+    placement: Cores = next(iter(placements().values()))
 
     def pairs(load: Load) -> Sample:
-        return measure(OURS, load, cores)
+        return measure(OURS, load, placement)
 
     parts: dict[str, Callable[[], Series]] = {
         "connections": lambda: connections(pairs),
+        "connections, in C": lambda: floor(placement[0] or 0),
         "payloads": lambda: payloads(pairs),
         "methods": lambda: _in_memory(
             "methods of a service, one of them called", "methods", METHODS

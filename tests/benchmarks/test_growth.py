@@ -4,15 +4,17 @@ Tests for L{benchmarks.growth}, L{benchmarks.joined} and L{benchmarks.plot}.
 
 from __future__ import annotations
 
+import os
+import sys
 from xml.etree import ElementTree as ET
 
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from benchmarks import growth, joined, plot
 from benchmarks.growth import Series
 from benchmarks.joined import Pair
 from benchmarks.load import Load
-from benchmarks.pair import Sample
+from benchmarks.pair import Failed, Sample
 
 
 def sample(load: Load) -> Sample:
@@ -40,6 +42,26 @@ class GrowthTests(SynchronousTestCase):
         self.assertEqual(found.growth, (1.0, 1.0))
         self.assertEqual({load.in_flight for load in loads}, {1})
         self.assertEqual(len(loads), growth.ROUNDS * len(growth.CONNECTIONS))
+
+    def test_floor(self) -> None:
+        """
+        A pair in C, compiled here, does the same; without a compiler the reason
+        is told.
+        """
+        self.patch(growth, "CONNECTIONS", (1, 3))
+        self.patch(growth, "FLOOR_CALLS", 100)
+        core = max(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+        try:
+            found = growth.floor(core)
+        except Failed as error:
+            raise SkipTest(str(error)) from error
+        self.assertEqual([point[0] for point in found.points], [1, 3])
+        self.assertTrue(
+            all(0 < cost < 1000 for _, *ends in found.points for cost in ends)
+        )
+        self.patch(os, "environ", {"PATH": ""})
+        with self.assertRaisesRegex(Failed, "compiler"):
+            growth.floor(core)
 
     def test_payloads(self) -> None:
         """
