@@ -8,6 +8,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ LIFE = 1.1
 
 #: Calls that are made at the same time.
 CALLERS = 16
+
+#: Seconds within which what was asked for between two kills has been done.
+STUCK = 60.0
 
 #: What can be killed.
 STORES = ["sqlite", "postgresql", "replicas", "restart"]
@@ -144,6 +149,7 @@ class Killing:
         self._random = random.Random(seed)
         self._ports = [free_port() for _ in range(replicas)]
         self._zygote = Zygote()
+        self._starts = 0
         self._pids = [self._start(number) for number in range(replicas)]
         self._number = 0
         self._calling = True
@@ -155,6 +161,7 @@ class Killing:
         )
 
     def _start(self, number: int) -> int:
+        self._starts += 1
         return self._zygote.start(
             self._ports[number], f"node{number}", self._bank.store
         )
@@ -177,6 +184,26 @@ class Killing:
                 os.kill(pid, 0)
             except ProcessLookupError:
                 self._pids[number] = self._start(number)
+
+    def _state(self) -> str:
+        """
+        Where everybody is.
+        """
+        servers = []
+        for port, pid in zip(self._ports, self._pids, strict=True):
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+            except OSError:
+                stat = ") gone"
+            with socket.socket() as asked:
+                refused = asked.connect_ex(("127.0.0.1", port))
+            listens = "does not listen" if refused else "listens"
+            state = stat.rpartition(")")[2].split()[0]
+            servers.append(f"process {pid} is {state} and {listens}")
+        links = ", ".join(
+            f"a link is {link.connector.state.value}" for link in self.client.pool.links
+        )
+        return f"{', '.join(servers)}; {self._starts} starts; {links}; {self.ended}"
 
     async def call(self) -> None:
         """
@@ -225,19 +252,29 @@ class Killing:
                 if not first and len(self.acknowledged) > before:
                     first = time.monotonic()
                 self._look_after()
-                if time.monotonic() - began > 60:
-                    raise AssertionError(f"nothing moves after {cycle} kills")
+                if time.monotonic() - began > STUCK:
+                    raise AssertionError(
+                        f"nothing moves after {cycle} kills: {self._state()}"
+                    )
             self.kill()
             if between is not None:
                 between(cycle)
             progress(f"{cycle + 1} kills, {len(self.acknowledged):,} acknowledged")
         self._calling = False
         await gatherResults(callers)
+        await self.stop()
+        return self._bank.judge(self.acknowledged, self.refused)
+
+    async def stop(self) -> None:
+        """
+        Leave no process.
+        """
+        self._calling = False
         await self.client.close()
         for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._zygote.stop()
-        return self._bank.judge(self.acknowledged, self.refused)
 
 
 async def kills(
@@ -255,7 +292,11 @@ async def kills(
     @return: what was seen, and whether it is what was promised.
     """
     killing = Killing(reactor, bank, replicas)
-    wrong = await killing.run(cycles, each, progress, between, life)
+    try:
+        wrong = await killing.run(cycles, each, progress, between, life)
+    except AssertionError:
+        await killing.stop()
+        raise
     kind = bank.store.partition(":")[0]
     how = ", ".join(f"{name} {count:,}" for name, count in killing.ended.most_common())
     text = (

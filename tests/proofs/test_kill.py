@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import TestCase
 
-from tests.proofs.kill import Bank, kills
+from tests.proofs import kill
+from tests.proofs.kill import Bank, Killing, kills
 from tests.proofs.proof import Progress
 
 reactor: Any = _reactor
@@ -38,3 +40,16 @@ class KillTests(TestCase):
         progress = Progress("", io.StringIO())
         text, good = await kills(reactor, progress, bank, cycles=3, each=30, life=0.1)
         self.assertTrue(good, text)
+
+    async def test_stuck(self) -> None:
+        """
+        If nothing moves it is told where everybody is, and nothing is left.
+        """
+        self.patch(kill, "STUCK", 0.5)
+        killing = Killing(reactor, Bank(f"sqlite:{self.path}"), 1)
+        self.addCleanup(lambda: ensureDeferred(killing.stop()))
+        with self.assertRaises(AssertionError) as caught:
+            await killing.run(1, 10**9, lambda _: None)
+        text = str(caught.exception)
+        self.assertRegex(text, r"nothing moves after 0 kills: process \d+ is [A-Z] and")
+        self.assertIn("; 1 starts; ", text)
