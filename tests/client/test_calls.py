@@ -949,7 +949,7 @@ class DeadlineTests(ScriptedCase):
         pool.links[0].retrying.again(call)
         self.pump()
         self.assertEqual(len(connection.calls), 1)
-        self.advance(0.05)
+        self.advance(1.05)
         self.told(outcome, "RESOURCE_EXHAUSTED", "no")
 
     def test_expiry_makes_room(self) -> None:

@@ -19,6 +19,7 @@ from tests.client.scripted import (
     plain,
 )
 from twisted_rpc import with_options
+from twisted_rpc.deadlines import TICK
 from twisted_rpc.wire.limits import MIB
 
 
@@ -202,6 +203,29 @@ class RoomTests(ScriptedCase):
             self.advance(every, step=every)
         self.advance(2, step=0.1)
         return made[len(made) // 2 :]
+
+    def test_looks_when_due(self) -> None:
+        """
+        Deadlines are looked at when the first of them is over, and not before:
+        many clients in one process would do little else.
+        """
+        self.started()
+        self.watch(self.shop.look(1))
+
+        def looks() -> list[float]:
+            return [
+                round(each.getTime() - self.clock.seconds(), 3)
+                for each in self.clock.getDelayedCalls()
+                if getattr(each, "func", None) == self.client.pool._look
+            ]
+
+        self.assertEqual(looks(), [30 + TICK])
+        short = self.watch(with_options(self.shop, timeout=1).look(1))
+        self.watch(with_options(self.shop, timeout=2).look(1))
+        self.assertEqual(looks(), [1 + TICK])
+        self.advance(1 + TICK, step=1 + TICK)
+        self.told(short, "DEADLINE_EXCEEDED", "unknown")
+        self.assertEqual(looks(), [1.0])
 
     def test_more_than_is_answered(self) -> None:
         """

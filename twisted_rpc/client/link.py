@@ -5,6 +5,7 @@ A session of a client, and the connection that carries its calls.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -502,6 +503,16 @@ class Link:
         Whether calls are pending here.
         """
         return bool(self.pending) or self.lane.call is not None
+
+    @property
+    def first_deadline(self) -> float:
+        """
+        When the first pending call ends at the latest; infinity without any.
+        """
+        open_calls = [*self.pending.values()]
+        if self.lane.call is not None:
+            open_calls.append(self.lane.call)
+        return min((call.deadline for call in open_calls), default=inf)
 
     # -- the end ------------------------------------------------------------------------------
 

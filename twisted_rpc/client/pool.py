@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -100,6 +101,8 @@ class Pool:
         self.ping = ping
         self._link: Link | None = None
         self._timer: Any = None
+        # When the first deadline of an open call is over, or before.
+        self._looked_at = inf
         self._unreachable: RPCError | None = None
         self._idle: list[Deferred[None]] = []
         self.protocols: dict[ClientProtocol, None] = {}
@@ -134,8 +137,8 @@ class Pool:
             and not self.queue
             and link.write(call)
         ):
-            if self._timer is None:
-                self._timer = self.clock.callLater(TICK, self._tick)
+            if call.deadline < self._looked_at:
+                self._look_at(call.deadline)
             return call
         self._later(call)
         return call
@@ -168,8 +171,8 @@ class Pool:
             and call.deadline > call.sent
             and link.write(call)
         ):
-            if self._timer is None:
-                self._timer = self.clock.callLater(TICK, self._tick)
+            if call.deadline < self._looked_at:
+                self._look_at(call.deadline)
         else:
             # Calls of others may end meanwhile.
             without_call(self._later, call)
@@ -230,8 +233,8 @@ class Pool:
                 # those behind it wait until they are lost too.
                 call.expired()
                 continue
-            if self._timer is None:
-                self._timer = self.clock.callLater(TICK, self._tick)
+            if call.deadline < self._looked_at:
+                self._look_at(call.deadline)
             if link.plain:
                 link.lane.write(call)
             else:
@@ -392,20 +395,36 @@ class Pool:
 
     # -- time -----------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def _look_at(self, deadline: float) -> None:
+        """
+        Have the calls looked at when C{deadline} is over, and others that end soon
+        after with it.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looked_at = deadline
+        self._timer = self.clock.callLater(
+            max(0.0, deadline - self.seconds()) + TICK, self._look
+        )
+
+    def _look(self) -> None:
         """
         End the calls whose time is up: a look at all of them, at most some 1,000
-        a link, costs 60 us, and spares each call a timer of 0.9 us.
+        a link, costs 60 us, and spares each call a timer of 0.9 us.  The next is
+        when the first of the others is due: 1,000 clients in a process that look
+        every 25 ms do so more often than they call.
         """
         self._timer = None
+        self._looked_at = inf
         now = self.seconds()
-        busy = False
         for link in (*self.links, *self.retired):
             if link.busy:
                 link.expire(now)
-                busy = busy or link.busy
-        if self._timer is None and busy and not self.closing:
-            self._timer = self.clock.callLater(TICK, self._tick)
+        first = min(
+            (link.first_deadline for link in (*self.links, *self.retired)), default=inf
+        )
+        if first < self._looked_at and not self.closing:
+            self._look_at(first)
         if self.queue:
             # What ended has left room.
             self.pump()
@@ -499,6 +518,7 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._looked_at = inf
         self.deadlines.stop()
 
     def connection_ended(self, protocol: ClientProtocol) -> None:
