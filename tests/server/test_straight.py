@@ -473,6 +473,25 @@ class StraightTests(SynchronousTestCase):
         ]
         self.assertEqual(codes, ["UNAVAILABLE", "UNAVAILABLE"])
 
+    def test_repeated_together(self) -> None:
+        """
+        Calls that come again, by another connection and by the same, are answered
+        from their records.
+        """
+        told = self.start()
+        frames = [frame(told.session, seq) for seq in (1, 2, 3)]
+        told.tell(frames)
+        first, told.peer = told.peer, told.talk.connect()
+        told.talk.hello(told.peer, session=told.session)
+        found = told.tell(frames)
+        told.peer = first
+        for answers in (found, told.tell(frames)):
+            self.assertEqual(
+                [(each["result"], each["ext"]) for each in answers],
+                [(8, {"replayed": True})] * 3,
+            )
+        self.assertEqual(len(told.work.log), 3)
+
     def test_repeated_while_it_runs(self) -> None:
         """
         A call that is repeated before its implementation has returned, by way of
