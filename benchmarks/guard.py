@@ -3,8 +3,8 @@
 The guard against becoming slower: C{python -m benchmarks.guard}.
 
 CPU per call relative to the bare pair in the same run, both ends on one core,
-against the ratios that are recorded in C{guard.json}.  It takes less than a
-minute; C{--record} writes the file.
+against the ratios that are recorded in C{guard.json}.  It takes half a minute, and
+two where the machine is busy; C{--record} writes the file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ RECORDED: Final = Path(__file__).with_name("guard.json")
 
 #: How much more than the recorded ratio is too much.
 ALLOWED: Final = 1.25
+
+#: How often what seems to have risen is measured again.
+AGAIN: Final = 3
 
 OURS: Final = "twisted_rpc"
 ROUNDS: Final = 5
@@ -76,8 +79,8 @@ def _python() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Measure and compare; what seems to have risen is measured once more, because
-    a machine may be busy with something else for a while.
+    Measure and compare; what seems to have risen is measured again, because a
+    machine may be busy with something else for a while.
 
     @return: the exit status.
     """
@@ -98,7 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if known is None:
         print(f"no ratios are recorded for Python {_python()}: --record writes them")
         return 0
-    if risen(found, known):
+    for _ in range(AGAIN):
+        if not risen(found, known):
+            break
         again = ratios(_measure)
         found = {name: min(ratio, again[name]) for name, ratio in found.items()}
     for name, ratio in found.items():
