@@ -526,6 +526,20 @@ class FailureTests(RecordingTestCase):
         self.assertEqual(self.store.asked[asked:], ["expire"])
         self.assertEqual(self.successResultOf(self.ask(1)), b"1")
 
+    def test_claims_of_one_id_that_nobody_heard_of(self) -> None:
+        """
+        Whoever uses the id for something else meanwhile changes nothing of that.
+        """
+        self.store.deaf = True
+        self.failed(self.ask(1))
+        self.failed(self.ask(1, params=b"[2]"))
+        self.store.deaf = False
+        for _ in range(2):
+            self.recording.expire(0.0, START)
+        self.assertIn(self.state(1), {None, State.RECLAIMABLE})
+        self.assertEqual(self.recording._lost, {})
+        self.assertEqual(self.ran, [])
+
     def test_unclaiming_that_failed(self) -> None:
         """
         Nor does a claim that was to be given back while the store was away.

@@ -132,7 +132,7 @@ class Recording:
         #: One of a key, but for ids that are used for several calls.
         self._calls: dict[Key, list[Call]] = {}
         #: Calls that may be claimed although nobody here asks for them.
-        self._lost: dict[Key, Call] = {}
+        self._lost: dict[tuple[Key, str, bytes], Call] = {}
         #: Sessions that the store may take to be used here.
         self._left: set[str] = set()
         self._responder: Responder
@@ -350,10 +350,11 @@ class Recording:
             if session is None or not session.attached:
                 self._detach(session_id)
         lost, self._lost = self._lost, {}
-        for key, call in lost.items():
+        for what, call in lost.items():
+            key = call.claim.key
             if key in self._calls:
                 # Whoever asks for it claims it anew.
-                self._lost[key] = call
+                self._lost[what] = call
             else:
                 self._calls[key] = [call]
                 self._claim(call)
@@ -548,7 +549,10 @@ class Recording:
         """
         if len(self._lost) >= QUEUE:
             del self._lost[next(iter(self._lost))]
-        lost = self._lost[call.claim.key] = Call(call.request, call.claim)
+        claim = call.claim
+        # An id may be used for several calls, of which one has the record.
+        what = (claim.key, claim.method, claim.params)
+        lost = self._lost[what] = Call(call.request, claim)
         lost.lost = lost.given_up = True
 
     def _broken(self, failure: Failure, call: Call) -> None:
