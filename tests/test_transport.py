@@ -769,6 +769,16 @@ class DirectTests(TransportCase):
             transport.options[socket.SO_INCOMING_CPU] = 0
             self.assertEqual(self.writes(transport, 64), writes)
 
+    def test_core_not_told(self) -> None:
+        """
+        A socket that does not tell the core of its packets tells nothing: its
+        calls are answered.
+        """
+        self.patch(os, "sched_getaffinity", lambda pid: {1})
+        transport = FakeTCP()
+        transport.options.clear()
+        self.assertEqual(self.writes(transport, 64), [32, 32])
+
     def test_no_delay(self) -> None:
         """
         No frame waits until the peer acknowledges the one before it.

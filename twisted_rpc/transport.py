@@ -294,7 +294,7 @@ class FrameProtocol(Int32StringReceiver):
         self._needed = 4
         try:
             while (start := offset + 4) <= end:
-                if frames == FRAMES_A_TURN or self._halted:
+                if frames >= FRAMES_A_TURN or self._halted:
                     self._needed = 0
                     break
                 (length,) = _unpack(data, offset)
@@ -692,7 +692,13 @@ def _incoming_core(connection: socket.socket) -> int:
     The core that took the last packet; -1: there is no telling.
     """
     option = getattr(socket, "SO_INCOMING_CPU", None)
-    return -1 if option is None else connection.getsockopt(socket.SOL_SOCKET, option)
+    if option is None:
+        return -1
+    try:
+        return connection.getsockopt(socket.SOL_SOCKET, option)
+    except OSError:
+        # Not known to this kernel, or the connection has just ended.
+        return -1
 
 
 def _host(address: Any) -> object:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -44,6 +45,13 @@ VALUES: Final[tuple[Any, ...]] = (
 )  # fmt: skip
 
 _VALUES: Final = tuple(json.dumps(each) for each in VALUES)
+
+#: Calls that are written as our client writes them: method, arguments, service.
+ALIKE: Final = (
+    (b"add", b"[5,3]", b"Calculator"), (b"echo", b'["a"]', b"Fuzz"), (b"echo", b"[[1,{}]]", b"Fuzz"),
+    (b"typed", b"[1]", b"Fuzz"), (b"order", b'[{"number":1,"customer":"c"}]', b"Fuzz"),
+    (b"order", b'[{"number":-1,"customer":"c"}]', b"Fuzz"), (b"later", b"[1]", b"Fuzz"),
+)  # fmt: skip
 
 Change = Callable[[bytearray], None]
 
@@ -114,6 +122,28 @@ class Mutation:
         for _ in range(min(random.getrandbits(3), 4)):
             random.choice(self._changes)(text)
         return bytes(text[:70_000])
+
+    def run(self, first: int) -> list[bytes]:
+        """
+        @param first: the number of its first call.
+
+        @return: frames that differ in little: calls that come together.
+        """
+        random = self._random
+        method, params, service = random.choice(ALIKE)
+        frames = []
+        for seq in range(first, first + random.randrange(8, 80)):
+            if not random.getrandbits(5):
+                method, params, service = random.choice(ALIKE)
+            text = bytearray(
+                b'{"request_id":"%b:%d","method":"%b","params":%b,"timestamp":1.5,'
+                b'"service":"%b","ext":{"timeout":9000,"ack":%d}}'
+                % (SESSION, seq, method, params, service, first)
+            )
+            if not random.getrandbits(5):
+                random.choice(self._changes)(text)
+            frames.append(bytes(text))
+        return frames
 
     def _message(self) -> bytes:
         """
@@ -209,6 +239,22 @@ def delivered(frame: bytes, random: Random) -> list[bytes]:
         cut = random.randrange(1, len(data))
         return [data[:cut], data[cut:]]
     return [data]
+
+
+def segmented(frames: Sequence[bytes], random: Random) -> list[bytes]:
+    """
+    The reads in which frames arrive that are sent together: cut anywhere, now and
+    then with a length that is not its own.
+    """
+    data = b""
+    for frame in frames:
+        length = len(frame)
+        if not random.getrandbits(9):
+            length = max(0, length + random.choice((-1, 1, -length, 100, 2**31)))
+        data += length.to_bytes(4, "big") + frame
+    cuts = (random.randrange(len(data)) for _ in range(random.getrandbits(2)))
+    ends = sorted({0, len(data), *cuts})
+    return [data[start:stop] for start, stop in pairwise(ends)]
 
 
 def escaped(data: Any) -> str:

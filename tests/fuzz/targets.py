@@ -152,6 +152,13 @@ class Target:
     def _pause(self) -> None:
         raise NotImplementedError
 
+    def next_seq(self) -> int:
+        """
+        @return: the number of the session's next call, where what is fed next may
+            be a run of calls; 0: it may not.
+        """
+        return 0
+
     def finish(self) -> None:
         """
         Close everything, and see that nothing is left.
@@ -226,11 +233,21 @@ class ServerTarget(Target):
             session = found[1]
         return protocol, sink, session
 
+    def next_seq(self) -> int:
+        if self.fed % 2:
+            # The plain one is next.
+            return 0
+        seq: int = self._open[1][0].connection.seq + 1
+        return seq
+
     def _feed(self, reads: list[bytes]) -> None:
         index = self.fed % 2
         protocol, sink, session = self._open[index]
         for data in reads:
             protocol.dataReceived(data.replace(SESSION, session) if session else data)
+            while protocol._resumption is not None:
+                # What a turn has left is taken in the next.
+                self.clock.advance(0)
             if sink.closed:
                 break
         sink.written.clear()

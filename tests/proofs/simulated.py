@@ -24,6 +24,9 @@ FAILURES: Final = (RPCError, CancelledError)
 #: Calls that one client makes.
 CALLS: Final = 25
 
+#: Calls that are made together, so that they arrive together.
+TOGETHER: Final = 9
+
 
 class Ledger:
     """
@@ -58,6 +61,32 @@ def entry_of(caller: Caller, number: int) -> int:
     @return: a number that no other process has used.
     """
     return (caller.number * 1000 + caller.life) * 1_000_000 + number
+
+
+def together(caller: Caller, number: int) -> list[Deferred[Any]]:
+    """
+    Calls of one turn: a server takes them in its straight way.
+    """
+    ledger = caller.client.proxy(IDL.ILedger, timeout=5)
+    first = 100 + number * TOGETHER
+    entries = [entry_of(caller, first + n) for n in range(TOGETHER)]
+    return [
+        ledger.book(entry).addErrback(lambda failure: failure.trap(*FAILURES))
+        for entry in entries
+    ]
+
+
+async def work_together(caller: Caller) -> None:
+    """
+    What one client does whose calls come several at a time, too.
+    """
+    waiting = []
+    for number in range(6):
+        waiting += together(caller, number)
+        await caller.sleep(caller.random.expovariate(1))
+    await work(caller)
+    for call in waiting:
+        await call
 
 
 async def work(caller: Caller) -> None:
@@ -95,7 +124,7 @@ async def work(caller: Caller) -> None:
 
 def simulate(seed: int, **options: Any) -> Simulation:
     """
-    One seed.
+    One seed; in one of three, calls come several at a time, too.
 
     @return: the simulation, when it is over.
     """
@@ -116,5 +145,5 @@ def simulate(seed: int, **options: Any) -> Simulation:
         nemesis=Nemesis(every=0.5 + seed % 4, deaths=1),
         **options,
     )
-    simulation.run(work, seconds=35.0)
+    simulation.run(work if seed % 3 else work_together, seconds=35.0)
     return simulation

@@ -9,12 +9,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.proofs.simulated import simulate
+from tests.taken import taken
 from twisted_rpc.client.calls import Call
 from twisted_rpc.client.link import Link
 from twisted_rpc.delivery import deduplicate
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import Verdict, judge_session
+from twisted_rpc.server.straight import StraightProtocol
 from twisted_rpc.testing.simulation import Violation, for_each_seed
 
 #: Seeds that each run of the tests simulates.
@@ -31,9 +33,11 @@ class SimulatedTests(SynchronousTestCase):
 
     def test_invariants(self) -> None:
         """
-        They hold.
+        They hold, also of calls that come together.
         """
+        counter = taken(self)
         for_each_seed(simulate, SEEDS)
+        self.assertGreater(counter.frames, 100)
 
     def test_same_seed_same_trace(self) -> None:
         """
@@ -136,3 +140,18 @@ class MutantTests(SynchronousTestCase):
 
         self.patch(Link, "_refresh", early)
         self.finds("I16")
+
+    def test_straight_way_forgets(self) -> None:
+        """
+        What came with other calls is run, and not kept.
+        """
+        go = StraightProtocol._go_straight
+
+        def forgetting(protocol: StraightProtocol, *some: Any) -> Any:
+            gone = go(protocol, *some)
+            assert protocol.session is not None
+            protocol.session.noted.clear()
+            return gone
+
+        self.patch(StraightProtocol, "_go_straight", forgetting)
+        self.finds("I1", "I3")

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
-from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +18,13 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.raw import Conversation
+from tests.taken import taken
 from twisted_rpc import Limits, RPCError, current_call, threaded, transport
 from twisted_rpc.call import calling
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code
+from twisted_rpc.server.protocol import ServerProtocol
 from twisted_rpc.server.straight import StraightProtocol
 
 IDL = """
@@ -160,6 +163,13 @@ def frame(
     return (layout % (f"{session}:{seq}", method, params.decode(), ext)).encode()
 
 
+def framed(frames: list[bytes]) -> bytes:
+    """
+    Frames as they are sent.
+    """
+    return b"".join(len(each).to_bytes(4, "big") + each for each in frames)
+
+
 class Told:
     """
     A server, and a peer that sends it frames.
@@ -180,11 +190,20 @@ class Told:
 
         @return: what is answered.
         """
+        return self.tell_bytes(framed(frames))
+
+    def tell_bytes(self, *reads: bytes) -> list[Any]:
+        """
+        Send bytes, which arrive in these pieces.
+
+        @return: what is answered.
+        """
         before = len(self.peer.frames)
-        self.peer.transport.write(
-            b"".join(len(each).to_bytes(4, "big") + each for each in frames)
-        )
-        self.talk.pump()
+        for data in reads:
+            if self.peer.lost:
+                break
+            self.peer.transport.write(data)
+            self.talk.pump()
         return self.peer.frames[before:]
 
     @property
@@ -238,27 +257,6 @@ def plain(answers: list[Any], session: str) -> list[Any]:
     return found
 
 
-class Taken:
-    """
-    Counts the frames that go the straight way.
-    """
-
-    def __init__(self, case: SynchronousTestCase) -> None:
-        self.frames = 0
-        received = StraightProtocol.framesReceived
-
-        def counted(
-            protocol: StraightProtocol, data: bytes, offset: int, most: int
-        ) -> tuple[int, int]:
-            behind, frames = received(protocol, data, offset, most)
-            self.frames += frames
-            return behind, frames
-
-        patcher = patch.object(StraightProtocol, "framesReceived", counted)
-        patcher.start()
-        case.addCleanup(patcher.stop)
-
-
 class StraightTests(SynchronousTestCase):
     """
     Calls that come in one piece.
@@ -283,7 +281,7 @@ class StraightTests(SynchronousTestCase):
         Calls that come together go the straight way: several methods, each with its
         time, and acks.
         """
-        taken, told = Taken(self), self.start()
+        counter, told = taken(self), self.start()
         answers = told.tell(
             [
                 frame(told.session, 1),
@@ -294,7 +292,7 @@ class StraightTests(SynchronousTestCase):
             ]
         )
         self.assertEqual([each["result"] for each in answers], [8, 8, 7, "xx", 2])
-        self.assertEqual(taken.frames, 5)
+        self.assertEqual(counter.frames, 5)
         self.assertEqual(
             [(name, time) for *_, name, _, _, _, time, _, _ in told.work.log],
             [("add", 10), ("add", 10), ("peek", 0.5), ("text", 10), ("add", 10)],
@@ -308,18 +306,110 @@ class StraightTests(SynchronousTestCase):
         A call that comes alone does not, nor do a few.
         """
         self.patch(transport, "SEVERAL", 6)
-        taken, told = Taken(self), self.start()
+        counter, told = taken(self), self.start()
         for seq in (1, 2, 3):
             (answer,) = told.tell([frame(told.session, seq)])
             self.assertEqual(answer["result"], 8)
-        self.assertEqual(taken.frames, 0)
+        self.assertEqual(counter.frames, 0)
+
+    def test_cut(self) -> None:
+        """
+        A call is run when all of its frame is there, wherever that is cut, and not
+        before.
+        """
+        whole = len(framed([frame("0" * 32, 8)]))
+        for cut in range(1, whole):
+            told = Told()
+            data = framed([frame(told.session, seq) for seq in range(1, 9)])
+            at = len(data) - whole + cut
+            early = told.tell_bytes(data[:at])
+            self.assertEqual([each["result"] for each in early], [8] * 7, cut)
+            self.assertEqual(len(told.work.log), 7, cut)
+            (last,) = told.tell_bytes(data[at:])
+            self.assertEqual(last["result"], 8, cut)
+            self.assertFalse(told.protocol.closing)
+            told.talk.close()
+
+    def test_segments(self) -> None:
+        """
+        A turn of a client may come in segments of any size.
+        """
+        for size in (*range(1, 180, 25), *range(1300, 1461, 5)):
+            told = Told()
+            data = framed([frame(told.session, seq) for seq in range(1, 65)])
+            answers = told.tell_bytes(
+                *(data[at : at + size] for at in range(0, len(data), size))
+            )
+            self.assertEqual([each["result"] for each in answers], [8] * 64, size)
+            told.talk.close()
+
+    def test_shorter_alike(self) -> None:
+        """
+        Bytes that end as a call does are none.
+        """
+        told = self.start()
+        frames = [frame(told.session, seq) for seq in range(1, 4)]
+        answers = told.tell_bytes(framed(frames) + framed(frames)[-100:])
+        self.assertEqual([each["result"] for each in answers[:3]], [8] * 3)
+        self.assertEqual(len(told.work.log), 3)
+
+    def test_beyond_window(self) -> None:
+        """
+        Of calls beyond the window none is run, also if they come together.
+        """
+        counter, told = taken(self), self.start()
+        answers = told.tell([frame(told.session, seq) for seq in range(1026, 1130)])
+        self.assertEqual(
+            {each["ext"]["code"] for each in answers}, {"RESOURCE_EXHAUSTED"}
+        )
+        self.assertEqual((len(answers), told.work.log), (104, []))
+        self.assertEqual(counter.frames, 0)
+
+    def test_a_turn(self) -> None:
+        """
+        No turn has more frames than it may, also beyond the window.
+        """
+        turns: list[int] = []
+        ended = ServerProtocol.turnEnded
+
+        def noted(protocol: ServerProtocol) -> None:
+            turns.append(protocol.frames_received)
+            ended(protocol)
+
+        self.patch(ServerProtocol, "turnEnded", noted)
+        for start in (1, 1026):
+            told = self.start()
+            turns.clear()
+            told.tell([frame(told.session, start)])
+            told.tell([frame(told.session, start + n) for n in range(1, 600)])
+            self.assertEqual(
+                max(after - before for before, after in pairwise(turns)),
+                transport.FRAMES_A_TURN,
+            )
+
+    def test_space_around_arguments(self) -> None:
+        """
+        Space around arguments is none of them: a repetition that comes alone has
+        the answer of a call that came with others.
+        """
+        for params in (b"[5,3] ", b" [5,3]", b"[5,3]\n"):
+            told = self.start()
+            told.tell(
+                [frame(told.session, 1)]
+                + [frame(told.session, seq, params=params) for seq in range(2, 9)]
+            )
+            self.assertEqual({each[5] for each in told.work.log}, {b"[5,3]"})
+            (answer,) = told.tell(
+                [frame(told.session, 8, params=params, more=',"attempt":2')]
+            )
+            self.assertEqual((answer["result"], answer["error"]), (8, None))
 
     def test_no_other_way(self) -> None:
         """
         Neither do calls of which the straight way does not do all: with
         interceptors, in threads, of deprecated methods, or with strict JSON.
         """
-        taken = Taken(self)
+        counter = taken(self)
         for options, method in (
             ({"interceptors": [lambda responder: responder]}, "soon"),
             ({"strict_json": True}, "soon"),
@@ -336,14 +426,14 @@ class StraightTests(SynchronousTestCase):
             told.talk.clock.wait_for_thread(10)
             told.talk.pump()
         self.assertEqual([each["result"] for each in told.peer.frames[-2:]], [4, 4])
-        self.assertEqual(taken.frames, 0)
+        self.assertEqual(counter.frames, 0)
 
     def test_unusual_among_others(self) -> None:
         """
         Calls that are written in another way are answered in their turn, and those
         behind them go the straight way again.
         """
-        taken, told = Taken(self), self.start()
+        counter, told = taken(self), self.start()
         answers = told.tell(
             [
                 frame(told.session, 1),
@@ -357,7 +447,7 @@ class StraightTests(SynchronousTestCase):
         self.assertEqual(len(answers), 6)
         self.assertEqual([each["result"] for each in answers[:4]], [8, 8, 8, 8])
         self.assertEqual(answers[5]["result"], 8)
-        self.assertEqual(taken.frames, 4)
+        self.assertEqual(counter.frames, 4)
 
     def test_another_writer(self) -> None:
         """
@@ -385,12 +475,12 @@ class StraightTests(SynchronousTestCase):
         """
         What an implementation sets in its context no other call sees.
         """
-        taken, told = Taken(self), self.start()
+        counter, told = taken(self), self.start()
         told.tell(
             [frame(told.session, seq, "seen", b"[%d]" % seq) for seq in range(1, 6)]
         )
         self.assertEqual([entry[-1] for entry in told.work.log], ["none"] * 5)
-        self.assertEqual(taken.frames, 5)
+        self.assertEqual(counter.frames, 5)
         self.assertEqual(COLOUR.get(), "none")
 
     def test_current_call(self) -> None:
@@ -414,12 +504,12 @@ class StraightTests(SynchronousTestCase):
         """
         A coroutine goes on in the context that it began in.
         """
-        taken, told = Taken(self), self.start()
+        counter, told = taken(self), self.start()
         told.tell(
             [frame(told.session, seq, "awaited", b"[%d]" % seq) for seq in (1, 2, 3)]
         )
         told.end()
-        self.assertEqual(taken.frames, 3)
+        self.assertEqual(counter.frames, 3)
         self.assertEqual(
             [(seq, colour) for *_, seq, _, _, _, colour in told.work.log],
             [(seq, colour) for colour in ("none", "awaited") for seq in (1, 2, 3)],
@@ -569,6 +659,52 @@ class StraightTests(SynchronousTestCase):
         self.assertEqual(answers[3]["ext"]["code"], "RESOURCE_EXHAUSTED")
 
 
+def _instead(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """
+    A frame in which one text stands for another.
+    """
+    return lambda data: framed([data.replace(old, new, 1)])
+
+
+def _length(more: int) -> Callable[[bytes], bytes]:
+    """
+    A frame with a length that is not its own.
+    """
+    return lambda data: max(0, len(data) + more).to_bytes(4, "big") + data
+
+
+#: What may be done to a frame before it is sent: space, another order, members
+#: twice, what is no UTF-8, a piece of it, another length.
+CHANGES: list[Callable[[bytes], bytes]] = [
+    *(
+        lambda data, end=end: framed([data + end])
+        for end in (b" ", b"\0", b"}", b'"x"')
+    ),
+    *(lambda data, cut=cut: framed([data[:cut]]) for cut in (-1, -2, -40, 5, 60)),
+    *(lambda data, cut=cut: framed([data[cut:]]) for cut in (1, 16, -60)),
+    *map(_length, (-1, 1, 4, -100, 100, -(10**6), 2**31)),
+    _instead(b'"params":', b'"params": '),
+    _instead(b',"timestamp"', b' ,"timestamp"'),
+    _instead(b',"timestamp"', b'\n,"timestamp"'),
+    _instead(b"5,3", b" 5,3 "),
+    _instead(b'"ext":{', b'"ext": {'),
+    _instead(b"}}", b"} }"),
+    _instead(b'"timestamp":1.5,"service":"Work"', b'"service":"Work","timestamp":1.5'),
+    _instead(b'"method"', b'"method":"peek","method"'),
+    _instead(b'"params"', b'"params":[1,1],"params"'),
+    _instead(b',"timestamp"', b',"params":[1,1],"timestamp"'),
+    _instead(b',"service"', b',"service":"Other","service"'),
+    _instead(b'"ack":', b'"ack":1,"ack":'),
+    _instead(b'"ack":', b'"ack":0'),
+    _instead(b'"rpc"', b'"\xff"'),
+    _instead(b'"rpc"', b'"\xed\xa0\x80"'),
+    _instead(b"5,3", b'5,"\xff"'),
+    _instead(b"5,3", b"5,3e0"),
+    _instead(b"5,3", b"5,NaN"),
+    _instead(b"Work", b"W\xffrk"),
+    _instead(b":", b"\\u003a"),
+]
+
 #: A request: how far its seq is from the next, and what it says.
 REQUESTS = st.tuples(
     st.sampled_from([0] * 12 + [-1, -2, -3, 1, 5, 2000]),
@@ -607,8 +743,11 @@ REQUESTS = st.tuples(
             ',"timeout":7',
         ]
     ),
-    st.sampled_from([""] * 12 + [" ", "\0", "}"]),
+    st.sampled_from([None] * 12 + CHANGES),
 )
+
+#: Where bytes are cut.
+CUTS = st.lists(st.floats(0, 1), max_size=6)
 
 
 class SameTests(SynchronousTestCase):
@@ -622,45 +761,44 @@ class SameTests(SynchronousTestCase):
         """
         self.patch(transport, "SEVERAL", 1)
 
-    @settings(max_examples=60)
-    @given(st.lists(REQUESTS, min_size=2, max_size=30))
-    def test_same(self, requests: list[Any]) -> None:
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(REQUESTS, min_size=2, max_size=30),
+        st.sampled_from([1] * 4 + [95, 990, 1015, 1026]),
+        CUTS,
+    )
+    def test_same(self, requests: list[Any], first: int, cuts: list[float]) -> None:
         """
-        Whatever comes together is answered, and leaves behind, what it would by the
-        long way.
+        Whatever comes together, and however it is cut, is answered, and leaves
+        behind, what it would by the long way.
         """
         straight, other = Told(), Told()
         other.protocol.straight = None
 
-        def frames(session: str) -> list[bytes]:
-            made, seq, ack = [], 0, 1
-            for step, (method, params), timeout, acked, more, end in requests:
+        def reads(session: str) -> list[bytes]:
+            data, seq, ack = b"", first - 1, 1
+            for step, (method, params), timeout, acked, more, change in requests:
                 number = max(1, seq + 1 + step)
                 if not step:
                     seq += 1
                 if acked is not None:
                     ack = max(1, number + acked)
-                made.append(
-                    frame(
-                        session,
-                        number,
-                        method,
-                        params,
-                        timeout=timeout,
-                        ack=ack,
-                        more=more,
-                    )
-                    + end.encode()
+                made = frame(
+                    session, number, method, params, timeout=timeout, ack=ack, more=more
                 )
-            return made
+                data += framed([made]) if change is None else change(made)
+            ends = sorted({0, len(data), *(int(cut * len(data)) for cut in cuts)})
+            return [data[start:stop] for start, stop in pairwise(ends)]
 
         try:
-            found = straight.tell(frames(straight.session))
-            expected = other.tell(frames(other.session))
-            self.assertEqual(
-                plain(found, straight.session), plain(expected, other.session)
-            )
-            self.assertEqual(straight.state, other.state)
+            for one, same in zip(
+                reads(straight.session), reads(other.session), strict=True
+            ):
+                found, expected = straight.tell_bytes(one), other.tell_bytes(same)
+                self.assertEqual(
+                    plain(found, straight.session), plain(expected, other.session)
+                )
+                self.assertEqual(straight.state, other.state)
             straight.end()
             other.end()
             self.assertEqual(

@@ -190,21 +190,25 @@ class StraightProtocol(FrameProtocol):
         same = 4 + len(known) + len(endings[0][1]) + len(middle) + len(tail)
         fixed = len(known) + len(endings[0][1]) + len(REPLY_RESULT) + len(reply_tail)
         biggest = min(connection.peer_max_frame, SLICE)
+        end = len(data)
         room = free = store.free(session)
         size = answer_size = written = 0
         expected = -1
         begin = answer_begin = b""
         responder: Responder | None = None
         before = seconds()
-        for ending, digits in endings[
-            : min(most, session.floor + store.window + 1 - seq)
-        ]:
-            # 0.2 us, where startswith and endswith take 0.3.
+        allowed = min(most, session.floor + store.window + 1 - seq)
+        for ending, digits in endings[: max(0, allowed)]:
+            # 0.2 us, where startswith and endswith take 0.3.  Of a frame that is all
+            # there, so much is left only if both were there.
             head = begin + digits + middle
-            params = data[offset : offset + size].removeprefix(head).removesuffix(tail)
-            if len(params) != expected:
+            stop = offset + size
+            params = data[offset:stop].removeprefix(head).removesuffix(tail)
+            if len(params) != expected or stop > end:
                 # Another length than the one before, or no such frame.
                 length = self._length(data, offset)
+                if not length:
+                    break
                 size, expected = 4 + length, 4 + length - same
                 begin = _pack(length) + known
                 head = begin + digits + middle
@@ -236,7 +240,8 @@ class StraightProtocol(FrameProtocol):
                 args = decode(params)
             except InvalidValue:
                 break
-            # Nothing stands in its way.
+            # Nothing stands in its way.  Space around arguments is none of theirs.
+            params = params.strip()
             request = Request(method, params, high + ending, deadline, self, seq)
             offset += size
             seq += 1
