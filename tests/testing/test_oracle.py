@@ -227,6 +227,20 @@ class OracleTests(SynchronousTestCase):
         self.says("I6")
         self.failureResultOf(called.call, RPCError)
 
+    def test_run_for_somebody_else(self) -> None:
+        """
+        A call that was refused, and was run for another that knows its id and
+        session, did not run as far as its caller was answered.
+        """
+        called = self.called()
+        other = Host("client-2", 3, NodeClock(SimulatedClock(0.0)), "ada")
+        self.oracle.requested(other, 2, request())
+        self.oracle.asked["s:1"].runs.append("server-0")
+        called.call.errback(RPCError(Code.UNAVAILABLE, executed="no"))
+        self.oracle.close(set())
+        self.assertIsNone(self.oracle.violation)
+        self.failureResultOf(called.call, RPCError)
+
 
 class StoreTests(SynchronousTestCase):
     """
