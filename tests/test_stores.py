@@ -54,6 +54,10 @@ class NamedStoreTests(SynchronousTestCase):
         )
         self.assertEqual((store.lease, store._connections), (30.0, 2))
         self.assertEqual(repr(store), "<PostgresStore h/db>")
+        for wrong in ("postgresql://h/db?leese=5s", "postgresql://a:secret@h%zz/db"):
+            told = str(self.assertRaises(ValueError, named_store, wrong))
+            self.assertIn("write postgresql://USER@HOST/DATABASE", told)
+            self.assertNotIn("secret", told)
 
     def test_redis(self) -> None:
         """

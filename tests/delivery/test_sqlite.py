@@ -127,6 +127,12 @@ class SQLiteTests(TestCase):
         await self.opened()
         self.assertLessEqual(sys.getswitchinterval(), 0.0005)
 
+    def test_null_byte(self) -> None:
+        """
+        A path that no file can have is refused as one that cannot be opened is.
+        """
+        self.assertIn("null byte", self.refused(self.path.with_name("a\0.db")))
+
     def test_unusable(self) -> None:
         """
         A file that cannot be used is named, and what is wrong with it.

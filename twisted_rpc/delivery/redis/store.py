@@ -284,6 +284,16 @@ class RedisStore:
                         f" 'once' needs {value.decode()}: else Redis may forget what it"
                         " has answered"
                     )
+            return self._ask("CONFIG", "GET", "maxmemory-policy")
+
+        def kept(answer: Sequence[Any]) -> Deferred[Any]:
+            policy = answer[1]
+            if policy != b"noeviction":
+                raise StoreError(
+                    f"{self._where()} has maxmemory-policy {policy.decode()}, and"
+                    " 'once' needs noeviction: else Redis may forget what it has"
+                    " answered"
+                )
             return self._ask("INFO", "replication")
 
         def replicated(info: bytes) -> None:
@@ -297,7 +307,7 @@ class RedisStore:
                 )
 
         asked = self._ask("CONFIG", "GET", "append*")
-        return asked.addCallback(configured).addCallback(replicated)
+        return asked.addCallback(configured).addCallback(kept).addCallback(replicated)
 
     def _ask(self, *words: str) -> Deferred[Any]:
         answer: Deferred[Any] = self._connection.execute_command(*words)

@@ -347,6 +347,7 @@ class PostgresStore(SQLStore):
         @param limits: as of L{SQLStore}.
 
         @raise ImportError: psycopg is not installed.
+        @raise ValueError: libpq cannot read C{conninfo}.
         """
         super().__init__(**limits)
         check_bounds(lease=lease, connections=connections, total_bytes=self.total_bytes)
@@ -354,7 +355,16 @@ class PostgresStore(SQLStore):
         self._conninfo = conninfo
         self.lease = lease
         self._connections = connections
-        parts = library.conninfo.conninfo_to_dict(conninfo)
+        try:
+            parts = library.conninfo.conninfo_to_dict(conninfo)
+        except library.ProgrammingError as error:
+            # Without what it quotes of the text, which may hold a password.
+            reason = str(error).partition(": ")[0]
+            raise ValueError(
+                f"PostgreSQL's library cannot read the address: {reason}; write"
+                " postgresql://USER@HOST/DATABASE[?NAME=VALUE&...] with options of"
+                " libpq's, or lease and connections"
+            ) from error
         # Without the password.
         self._where = f"{parts.get('host') or 'localhost'}/{parts.get('dbname') or ''}"
 

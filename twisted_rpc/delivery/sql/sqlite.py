@@ -278,7 +278,8 @@ class SQLiteStore(SQLStore):
         self._begin_life()
         try:
             self._open()
-        except (sqlite3.Error, OSError, StoreError) as error:
+        except (sqlite3.Error, OSError, ValueError, StoreError) as error:
+            # ValueError: a path with a null byte.
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
