@@ -7,11 +7,13 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc import Client, Limits, Server
+from twisted_rpc import Client, Limits, MemoryStore, Server
 from twisted_rpc._tap import Options
 from twisted_rpc.client.counters import Counters
 from twisted_rpc.errors import Code
@@ -37,7 +39,7 @@ def rows() -> list[dict[str, str]]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not heads:
             heads = cells
-        elif not set(line) <= set("|-"):
+        elif not set(line) <= set("|-") and "name" in heads:
             found.append(dict(zip(heads, cells, strict=True)))
     return found
 
@@ -85,6 +87,50 @@ class PageTests(SynchronousTestCase):
             self.assertEqual(
                 float(row["default"]), float(defaults[option].removesuffix("s")), name
             )
+
+    def test_every_cell(self) -> None:
+        """
+        Each row says everything: its unit, its default, how it is switched off
+        or why it is not, what happens beyond it, and what counts that.
+        """
+        heads: list[str] = []
+        found = 0
+        for line in PAGE.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("|"):
+                heads = []
+                continue
+            cells = [cell.strip() for cell in line[1:-1].split("|")]
+            if not heads:
+                heads = cells
+                self.assertLessEqual(
+                    {"unit", "off", "beyond it", "counter"}, set(heads), line
+                )
+            elif not set(line) <= set("|-"):
+                found += 1
+                self.assertEqual(len(cells), len(heads), line)
+                self.assertTrue(all(cells), line)
+        self.assertGreater(found, 60)
+
+    def test_record(self) -> None:
+        """
+        The bounds of the record of calls are arguments of its store, with their
+        defaults; those that can be switched off accept it, the others say that
+        they cannot.
+        """
+        text = PAGE.read_text(encoding="utf-8")
+        section = text[text.index("## The record of calls") : text.index("## Clients")]
+        signature = inspect.signature(MemoryStore).parameters
+        lines = [it for it in section.splitlines() if it.startswith("| `")]
+        self.assertEqual(len(lines), len(signature))
+        for line in lines:
+            name, _, default, off, *_ = (cell.strip() for cell in line[1:-1].split("|"))
+            name = name.strip("`")
+            self.assertEqual(float(default), signature[name].default, name)
+            options: dict[str, Any] = {name: inf}
+            if off == "`math.inf`":
+                MemoryStore(**options)
+            else:
+                self.assertRaises(ValueError, MemoryStore, **options)
 
     def test_clients(self) -> None:
         """

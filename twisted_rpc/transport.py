@@ -604,7 +604,7 @@ class FrameProtocol(Int32StringReceiver):
         if self._out and not self._turn:
             self._flush()
         self._discard()
-        self._abort_call = self._clock.callLater(self.limits.close, self.abort)
+        self._abort_call = self._clock.callLater(self.limits.close, self.unclosed)
         if not self._backlog and not self._out:
             self._finish()
 
@@ -620,6 +620,12 @@ class FrameProtocol(Int32StringReceiver):
             transport.loseConnection()
         else:
             half()
+
+    def unclosed(self) -> None:
+        """
+        The close was not over in L{Limits.close}.
+        """
+        self.abort()
 
     def abort(self) -> None:
         """

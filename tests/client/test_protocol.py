@@ -217,6 +217,7 @@ class GarbageTests(ScriptedCase):
         connection.transport.write(struct.pack("!I", 1025))
         self.pump()
         self.assertTrue(connection.lost)
+        self.assertEqual(self.client.counters()["broken"], 1)
 
     def test_frame_that_never_ends(self) -> None:
         """
@@ -355,6 +356,7 @@ class PingTests(ScriptedCase):
         self.advance(35, step=0.5)
         methods = [each["method"] for each in connection.controls]
         self.assertEqual(methods, ["ping"] * 3)
+        self.assertEqual(self.client.counters()["pings"], 3)
         self.assertFalse(connection.lost)
 
     def test_w29_the_larger_interval(self) -> None:
@@ -385,6 +387,7 @@ class PingTests(ScriptedCase):
             self.server.on_call = answered
             self.advance(4, step=0.5)
             self.assertTrue(connection.lost)
+            self.assertEqual(self.client.counters()["ping_timeouts"], 1)
             self.ended(outcome, 7)
 
     def test_w29_any_frame_is_a_sign_of_life(self) -> None:

@@ -12,9 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
 from tests.raw import Conversation
-from twisted_rpc import Code, Limits, RPCError
+from twisted_rpc import Code, Limits, MemoryStore, RPCError
 from twisted_rpc.errors import Unauthenticated
 from twisted_rpc.server import factory
+from twisted_rpc.wire.limits import OFF
 
 IDL = """
 service Work {
@@ -968,6 +969,41 @@ class LimitTests(ConversationTestCase):
         self.talk.advance(3)
         self.successResultOf(stopped)
         self.assertTrue(peer.lost)
+        counters = self.talk.server.counters()
+        self.assertEqual(counters["limits.drain"], 1)
+        self.assertNotIn("limits.grace", counters)
+
+    def test_grace(self) -> None:
+        """
+        A connection that was told to go and still has calls when its time is
+        over is closed and counted; and so is a peer that keeps its end open.
+        """
+        peer, session = self.talk.extended()
+        ext = {"timeout": 9_000_000, "ack": 1}
+        self.talk.say(peer, self.talk.request(f"{session}:1", "slow", [1], ext=ext))
+        while peer.frames[-1]["request_id"] != "$goaway":
+            self.talk.advance(5, step=5)
+        (connection,) = self.talk.server.factory.shared.connections
+        self.patch(connection, "_finish", lambda: None)
+        self.talk.advance(28)
+        self.assertTrue(peer.lost)
+        counters = self.talk.server.counters()
+        self.assertEqual(counters["limits.grace"], 1)
+        self.assertEqual(counters["limits.close"], 1)
+
+    def test_slowed(self) -> None:
+        """
+        What is only made to wait is counted too, and not logged as refused: pings
+        that would come too often, and peers that do not read.
+        """
+        self.talk.extended(ping=5000)
+        (connection,) = self.talk.server.factory.shared.connections
+        connection.pauseProducing()
+        connection.resumeProducing()
+        counters = self.talk.server.counters()
+        self.assertEqual(counters["limits.min_ping"], 1)
+        self.assertEqual(counters["limits.output"], 1)
+        self.assertEqual(self.talk.server.factory.shared.counters.limits, {})
 
     def test_abort(self) -> None:
         """
@@ -1001,6 +1037,59 @@ class Tokens:
         if auth["token"] != "good":
             raise Unauthenticated(message="token has expired")
         return "ann"
+
+
+class OffTests(ConversationTestCase):
+    """
+    Limits that are switched off.
+    """
+
+    options = {  # noqa: RUF012 - read only
+        "limits": Limits(
+            max_inflight=OFF,
+            max_queue=OFF,
+            max_meta=OFF,
+            max_meta_names=OFF,
+            max_buckets=OFF,
+            max_frame_unauthenticated=OFF,
+            ping_timeout=OFF,
+            min_ping=0,
+            idle=OFF,
+        ),
+        "dedup": MemoryStore(
+            retention=OFF,
+            waiters=OFF,
+            session_bytes=OFF,
+            principal_bytes=OFF,
+            sessions_per_principal=OFF,
+            sessions=OFF,
+        ),
+    }
+
+    def test_off(self) -> None:
+        """
+        There is no such bound then: more calls than 256 run on a connection,
+        metadata is as long as a frame, a client pings as often as it likes, and
+        one that is silent stays.
+        """
+        peer, session = self.talk.extended(ping=1)
+        (welcome,) = peer.frames
+        self.assertEqual(welcome["result"]["ping"], 1)
+        self.assertGreater(welcome["result"]["limits"]["max_inflight"], 1e9)
+        meta = {f"name-{n}": "x" * 1000 for n in range(100)}
+        requests = [
+            self.talk.request(
+                f"{session}:{seq}",
+                "slow",
+                [1],
+                ext={"timeout": 9_000_000, "ack": 1, "meta": meta},
+            )
+            for seq in range(1, 301)
+        ]
+        self.assertEqual(self.talk.say(peer, *requests), [])
+        self.assertEqual(len(self.work.started), 300)
+        self.talk.advance(1000, step=50)
+        self.assertFalse(peer.lost)
 
 
 class AuthenticationTests(SynchronousTestCase):

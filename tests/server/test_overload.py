@@ -169,6 +169,7 @@ class ConcurrencyTests(OverloadTestCase):
         self.assertIsNone(self.answer(waiting[1]))
         self.assertEqual(self.work.runs, 4)
         self.assertEqual(self.counted("max_queue"), 1)
+        self.assertEqual(self.counted("max_concurrency"), 2)
         # What was refused has no record: it may be asked again.
         again = self.talk.request(late, "add", [1, 2], ext={"attempt": 2})
         self.work.end()
@@ -204,6 +205,7 @@ class ConcurrencyTests(OverloadTestCase):
             self.assertIsNone(self.answer(request_id))
             self.work.end()
             self.assertEqual(self.answer(request_id)["result"], 7)
+        self.assertEqual(self.counted("max_concurrency_per_method"), 2)
 
     def test_given_up(self) -> None:
         """
@@ -326,6 +328,7 @@ class PrincipalTests(OverloadTestCase):
         self.assertEqual(said, {"bob": []})
         self.assertEqual(self.work.runs, 4)
         self.assertEqual(self.counted("max_queue"), 1)
+        self.assertEqual(self.counted("max_concurrency_per_principal"), 4)
         self.assertEqual(self.talk.server.gauges()["calls_waiting"], 4)
         shared = self.talk.server.factory.shared
         self.assertEqual(len(shared.admission.callers), 3)

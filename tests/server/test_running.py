@@ -322,6 +322,7 @@ class RunningTests(SynchronousTestCase):
             self.pair.clock.wait_for_thread(10)
             self.pair.pump()
         self.assertEqual(self.pair.server.factory.shared.dispatch.running, 0)
+        self.assertEqual(self.pair.server.counters()["limits.threads"], 1)
 
     def _failure(self, answer: Deferred[Any]) -> None:
         self.pair.advance(1.0)

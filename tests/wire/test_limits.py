@@ -14,9 +14,6 @@ from twisted_rpc.wire.limits import DURATIONS, OFF, SIZES, SWITCHABLE, Limits
 DEFAULTS = {
     "max_frame": 4194304,
     "max_frame_unauthenticated": 65536,
-    "max_depth": 64,
-    "max_digits": 4300,
-    "max_structure": 50000,
     "max_meta": 8192,
     "max_meta_names": 64,
     "max_inflight": 256,
@@ -63,7 +60,7 @@ class LimitsTests(SynchronousTestCase):
         """
         for field in fields(Limits):
             wrong = [-1, float("nan")]
-            if field.name not in {"max_age", "max_queue"}:
+            if field.name not in {"max_age", "max_queue", "min_ping"}:
                 wrong.append(0)
             for value in wrong:
                 error = self.assertRaises(ValueError, Limits, **{field.name: value})

@@ -16,6 +16,10 @@ class Counters:
     @ivar calls: that were sent, by links that have ended.
     @ivar connections: that were made.
     @ivar connect_failures: attempts to connect that failed, or were refused.
+    @ivar pings: that asked a silent server for a sign of life.
+    @ivar ping_timeouts: connections aborted because none came.
+    @ivar broken: connections aborted because of what the server sent, or because
+        it did not read or go on.
     @ivar goaways: connections that a server asked to leave.
     @ivar resent: attempts after the first, over a new connection or the same.
     @ivar made_anew: calls that got a second id, because the server had forgotten
@@ -40,6 +44,9 @@ class Counters:
         self.calls = 0
         self.connections = 0
         self.connect_failures = 0
+        self.pings = 0
+        self.ping_timeouts = 0
+        self.broken = 0
         self.goaways = 0
         self.resent = 0
         self.made_anew = 0

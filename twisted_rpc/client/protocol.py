@@ -180,6 +180,7 @@ class ClientProtocol(FrameProtocol):
         self._log.warn(
             "{peer} broke the protocol: {reason}", peer=self.peer, reason=reason[:200]
         )
+        self.link.pool.counters.broken += 1
         self.abort()
 
     def lengthLimitExceeded(self, length: int) -> None:
@@ -238,12 +239,14 @@ class ClientProtocol(FrameProtocol):
         if self._last_ping > self.heard:
             # Another ping would not be answered sooner.
             if now - self._last_ping > self.limits.ping_timeout:
+                self.link.pool.counters.ping_timeouts += 1
                 self._log.info(
                     "{peer} is silent; the connection is aborted", peer=self.peer
                 )
                 self.abort()
         elif now - self._last_ping >= self._ping and silent >= min(1.0, self._ping):
             self._last_ping = now
+            self.link.pool.counters.pings += 1
             self.control("ping", []).addErrback(lambda _: None)
 
     def abandon(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any, Final
 
 from twisted_rpc.delivery.records import (
@@ -68,6 +69,7 @@ class Ledger:
 class MemoryStore:
     """
     Records in memory, bounded in every dimension; all sizes in bytes.
+    C{math.inf} switches a bound off, other than C{window} and C{total_bytes}.
 
     @ivar retention: seconds that a session without a connection, and the record
         of a request without a session, are kept.
@@ -96,12 +98,12 @@ class MemoryStore:
         *,
         retention: float = 900.0,
         window: int = 1024,
-        waiters: int = 64,
-        session_bytes: int = 4 * MIB,
-        principal_bytes: int = 16 * MIB,
+        waiters: float = 64,
+        session_bytes: float = 4 * MIB,
+        principal_bytes: float = 16 * MIB,
         total_bytes: int = 64 * MIB,
-        sessions_per_principal: int = 64,
-        sessions: int = 10_000,
+        sessions_per_principal: float = 64,
+        sessions: float = 10_000,
     ) -> None:
         numbers = {
             "retention": retention,
@@ -116,6 +118,9 @@ class MemoryStore:
         for name, value in numbers.items():
             if value <= 0:
                 raise ValueError(f"{name} is {value}: it must be above 0")
+        for name in ("window", "total_bytes"):
+            if not isfinite(numbers[name]):
+                raise ValueError(f"{name} cannot be switched off")
         if total_bytes < 64 * KIB:
             raise ValueError(f"total_bytes is {total_bytes}: it must be at least 65536")
         self.retention = retention
@@ -399,7 +404,8 @@ class MemoryStore:
         """
         How many bytes of answers there is room for.
         """
-        return min(self.session_bytes - session.bytes, self.total_bytes - self.bytes)
+        room = self.total_bytes - self.bytes
+        return int(min(self.session_bytes - session.bytes, room))
 
     def count(self, session: Session, size: int) -> None:
         """
@@ -422,7 +428,7 @@ class MemoryStore:
         ledger.floor = floor_after(ledger.floor, record.timestamp)
         self._drop(ledger, key, record)
 
-    def _evict(self, holder: Session | Ledger, target: int) -> None:
+    def _evict(self, holder: Session | Ledger, target: float) -> None:
         """
         Turn answers into tombstones, oldest first, until C{holder} is at or
         below C{target} or has none left.
@@ -436,7 +442,7 @@ class MemoryStore:
             if record.state is State.DONE:
                 self._bury(holder, record)
 
-    def _bury_big(self, holder: Session | Ledger, record: Record, most: int) -> None:
+    def _bury_big(self, holder: Session | Ledger, record: Record, most: float) -> None:
         """
         An answer that would push nearly all others out goes itself (D18).
         """
@@ -452,7 +458,7 @@ class MemoryStore:
         self.bytes -= freed
         self.evicted += 1
 
-    def _shrink_ledger(self, ledger: Ledger, target: int) -> None:
+    def _shrink_ledger(self, ledger: Ledger, target: float) -> None:
         """
         Bodies go first, then records, the oldest timestamp first (D28).
         """

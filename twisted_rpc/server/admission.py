@@ -49,10 +49,12 @@ class Admission:
         refused: Counter[str],
         pulse: Pulse,
         *,
+        slowed: Counter[str],
         require_session: bool = False,
     ) -> None:
         """
         @param refused: counts refusals, by the limit that was reached.
+        @param slowed: counts calls that wait, by the limit that was reached.
         @param pulse: tells which calls the reactor found together.
         """
         self.draining = False
@@ -64,6 +66,7 @@ class Admission:
             clock=clock,
             pressure=self.pressure,
             refused=refused,
+            waited=partial(slowed.update, ["max_concurrency"]),
         )
         self.callers = Callers(
             partial(
@@ -74,6 +77,7 @@ class Admission:
                 clock=clock,
                 pressure=self.pressure,
                 refused=refused,
+                waited=partial(slowed.update, ["max_concurrency_per_principal"]),
             )
         )
         self._limits = limits

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.wire.limits import MAX_STRUCTURE
 from twisted_rpc.wire.messages import (
     MAX_INTEGER,
     RequestMessage,
@@ -105,8 +106,10 @@ class Control:
             )
 
     def _params(self, text: bytes) -> list[Any]:
-        limit = self._shared.limits.max_structure
-        _expect(not too_wide(text, limit), f"params hold more than {limit} of '[{{:,'")
+        _expect(
+            not too_wide(text, MAX_STRUCTURE),
+            f"params hold more than {MAX_STRUCTURE} of '[{{:,'",
+        )
         params: list[Any] = msgspec.json.decode(text, type=list[Any])
         return params
 

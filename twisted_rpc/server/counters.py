@@ -19,6 +19,7 @@ class Counters:
     @ivar errors: answers that were errors, by code.
     @ivar deprecated: calls of deprecated methods, by the method's full name.
     @ivar limits: what was refused, or ended, by the limit that was reached.
+    @ivar slowed: what a limit made wait, and did not refuse.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Counters:
         self.errors: Counter[str] = Counter()
         self.deprecated: Counter[str] = Counter()
         self.limits: Counter[str] = Counter()
+        self.slowed: Counter[str] = Counter()
 
     def figures(self, open_requests: int) -> dict[str, int]:
         """
@@ -36,6 +38,7 @@ class Counters:
         @return: all figures by name; a code, a limit or a deprecated method that never
             occurred is not there.
         """
+        reached = self.limits + self.slowed
         errors = {f"errors.{code}": n for code, n in sorted(self.errors.items())}
         return {
             "connections": self.connections,
@@ -44,5 +47,5 @@ class Counters:
             "errors": self.errors.total(),
             **errors,
             **{f"deprecated.{name}": n for name, n in sorted(self.deprecated.items())},
-            **{f"limits.{name}": n for name, n in sorted(self.limits.items())},
+            **{f"limits.{name}": n for name, n in sorted(reached.items())},
         }

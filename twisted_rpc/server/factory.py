@@ -101,16 +101,24 @@ class Shared:
         self.pulse = Pulse(clock)
         self.counters = Counters()
         self.counted: Callable[[int], None] | None = None
-        refused = self.counters.limits
+        refused, slowed = self.counters.limits, self.counters.slowed
         self.admission = Admission(
-            limits, clock, wall, refused, self.pulse, require_session=require_session
+            limits,
+            clock,
+            wall,
+            refused,
+            self.pulse,
+            slowed=slowed,
+            require_session=require_session,
         )
-        threads.refused = refused
+        threads.refused, threads.slowed = refused, slowed
         self.threads = threads
         self.dispatch = Dispatch(
             self.admission, threads, clock, debug_errors=debug_errors
         )
-        self.method_limits = MethodLimits(limits, clock, self.admission, refused)
+        self.method_limits = MethodLimits(
+            limits, clock, self.admission, refused, slowed
+        )
         self.methods = Methods(
             registry,
             self.dispatch,
@@ -150,6 +158,18 @@ class Shared:
         What a store that answers later has not answered yet.
         """
         return self.store.outstanding if isinstance(self.store, Recording) else 0
+
+    @property
+    def answers_evicted(self) -> int:
+        """
+        Answers that the record of calls has dropped to make room; a store that
+        does not count them has none.
+        """
+        store = self.store
+        if isinstance(store, MemoryStore):
+            return store.evicted
+        evicted: int = getattr(store.store, "evicted", 0)
+        return store.local.evicted + evicted
 
     def stop(self) -> Deferred[None]:
         """
@@ -405,7 +425,8 @@ class RPCServerFactory(ServerFactory):
 
     def _close(self) -> None:
         for protocol in tuple(self.shared.connections):
-            protocol.close()
+            protocol.give_up("drain")
+        self._report()
         # Runs that nobody waits for any more do not hold the process.
         self._runs_matter = False
         self._end_if_gone()

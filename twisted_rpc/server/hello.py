@@ -18,6 +18,7 @@ from twisted_rpc.delivery.records import Session
 from twisted_rpc.errors import Code, RPCError, refusal
 from twisted_rpc.wire.messages import (
     HELLO_ID,
+    MAX_INTEGER,
     Guarantee,
     Hello,
     Welcome,
@@ -52,8 +53,11 @@ class Negotiation:
         required = self._shared.authenticator.required
         protocol.authenticated = not required
         if required:
-            protocol.MAX_LENGTH = min(
-                protocol.limits.max_frame, protocol.limits.max_frame_unauthenticated
+            protocol.MAX_LENGTH = int(
+                min(
+                    protocol.limits.max_frame,
+                    protocol.limits.max_frame_unauthenticated,
+                )
             )
         protocol.stop_frames()
         self._authenticate(None, self._known, self._unknown)
@@ -167,6 +171,8 @@ class Negotiation:
         protocol.session = session
         limits = shared.limits
         ping = max(hello.ping / 1000, limits.min_ping) if hello.ping else 0.0
+        if 0 < hello.ping < limits.min_ping * 1000:
+            shared.counters.slowed["min_ping"] += 1
         protocol.ping = ping
         protocol.connection.welcome(session.id, hello)
         shared.agreement.met(protocol.principal, protocol.peer, hello)
@@ -180,9 +186,11 @@ class Negotiation:
                 durable=shared.store.durable,
                 classes=list(shared.store.classes),
                 window=shared.store.window,
-                retention=round(shared.store.retention * 1000),
+                retention=round(min(shared.store.retention * 1000, MAX_INTEGER)),
             ),
-            limits=WelcomeLimits(limits.max_frame, limits.max_inflight),
+            limits=WelcomeLimits(
+                limits.max_frame, int(min(limits.max_inflight, MAX_INTEGER))
+            ),
             ping=round(ping * 1000),
             schema=shared.agreement.digests,
             time=shared.wall(),

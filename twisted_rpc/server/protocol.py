@@ -599,7 +599,7 @@ class ServerProtocol(StraightProtocol):
             return
         elif self.going_away:
             if self.expires and now >= self.expires:
-                self.close()
+                self.give_up("drain" if self.shared.admission.draining else "grace")
         elif self._strange:
             self._sweep_strange(now - self._connected_at)
         else:
@@ -631,6 +631,28 @@ class ServerProtocol(StraightProtocol):
         elif now - max(self.heard, self._busy_at) > limits.idle:
             self._reached("idle")
             self.go_away("age")
+
+    def give_up(self, limit: str) -> None:
+        """
+        C{limit} is over: close, whatever still runs.
+        """
+        if self.busy and not self.closing:
+            self._reached(limit)
+        self.close()
+
+    def unclosed(self) -> None:
+        """
+        The peer keeps its end open.
+        """
+        self._reached("close")
+        super().unclosed()
+
+    def pauseProducing(self) -> None:
+        """
+        The peer does not read, and is not read until it does.
+        """
+        self.shared.counters.slowed["output"] += 1
+        super().pauseProducing()
 
     def _reached(self, limit: str) -> None:
         """

@@ -187,12 +187,16 @@ class Server(Service):
         """
         @return: what was done since the server was made, by name: C{connections},
             C{connections_refused}, C{requests}, C{errors}, C{errors.CODE} for each
-            code that occurred, and C{limits.NAME} for each limit that was reached.
+            code that occurred, C{limits.NAME} for each limit that was reached, and
+            C{answers_evicted} if the record of calls had no room for some.
         """
         shared = self.factory.shared
-        return shared.counters.figures(
+        figures = shared.counters.figures(
             sum(each.frames_received for each in shared.connections)
         )
+        if shared.answers_evicted:
+            figures["answers_evicted"] = shared.answers_evicted
+        return figures
 
     def gauges(self) -> dict[str, int]:
         """

@@ -51,12 +51,14 @@ class Threads:
 
     @ivar outstanding: calls that wait or run.
     @ivar refused: counts refusals, by the limit that was reached.
+    @ivar slowed: and calls that have to wait for a thread.
     """
 
     def __init__(
         self, reactor: Any, threads: int, queue: int, limits: Limits = _DEFAULT
     ) -> None:
         self.refused: Counter[str] = Counter()
+        self.slowed: Counter[str] = Counter()
         # When those that wait came, in their order.
         self._arrived: deque[float] = deque()
         self._patience = Patience(threads, limits)
@@ -85,6 +87,8 @@ class Threads:
             # A thread that never returns must not keep the process from ending.
             self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
             self._pool.start()
+        if self.outstanding >= self._threads:
+            self.slowed["threads"] += 1
         self.outstanding += 1
         request.started = False
         self._arrived.append(request.origin.arrived)

@@ -59,14 +59,24 @@ SWITCHABLE: Final = frozenset(
         "max_concurrency_per_principal",
         "max_connections",
         "max_connections_per_address",
+        "max_buckets",
         "max_faults",
+        "max_frame_unauthenticated",
+        "max_inflight",
+        "max_meta",
+        "max_meta_names",
+        "max_queue",
         "max_queue_bytes",
+        "ping_timeout",
         "write_stall",
     }
 )
 
 #: The limits that may be 0.
-_ZERO: Final = frozenset({"max_age", "max_queue"})
+_ZERO: Final = frozenset({"max_age", "max_queue", "min_ping"})
+
+#: Brackets, braces, colons and commas in one message (delivery.md, X6).
+MAX_STRUCTURE: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +90,6 @@ class Limits:
     @ivar max_frame: a frame, both directions.
     @ivar max_frame_unauthenticated: a frame before authentication, where the
         server requires it.
-    @ivar max_depth: nesting of JSON.
-    @ivar max_digits: digits of an integer.
-    @ivar max_structure: brackets, braces, colons and commas in one message (delivery.md, X6).
     @ivar max_meta: names and texts of C{ext.meta} together.
     @ivar max_meta_names: names in C{ext.meta}.
     @ivar max_inflight: calls in progress on an extended connection.
@@ -107,27 +114,24 @@ class Limits:
     @ivar max_age: of a connection, plus or minus a tenth; 0 is off too.
     @ivar grace: from C{$goaway} to the end of what still runs.
     @ivar max_faults: the illegal message that closes the connection.
-    @ivar min_ping: the shortest interval of pings a server agrees to.
+    @ivar min_ping: the shortest interval of pings a server agrees to; 0: any.
     @ivar ping_timeout: from a ping without any frame until the abort.
     @ivar hello: a client's wait for the answer to hello.
     @ivar ahead: a sessionless request's timestamp before the server's clock.
     """
 
     max_frame: int = 4 * MIB
-    max_frame_unauthenticated: int = 64 * KIB
-    max_depth: int = 64
-    max_digits: int = 4300
-    max_structure: int = 50_000
-    max_meta: int = 8 * KIB
-    max_meta_names: int = 64
-    max_inflight: int = 256
+    max_frame_unauthenticated: float = 64 * KIB
+    max_meta: float = 8 * KIB
+    max_meta_names: float = 64
+    max_inflight: float = 256
     max_concurrency: float = 2_000
     max_concurrency_per_principal: float = 500
-    max_queue: int = 1_000
+    max_queue: float = 1_000
     max_queue_bytes: float = 64 * MIB
     delay: float = 0.05
     delay_interval: float = 0.1
-    max_buckets: int = 10_000
+    max_buckets: float = 10_000
     max_connections: float = 10_000
     max_connections_per_address: float = 1_000
     handshake: float = 10.0

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.wire.limits import Limits
+from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
     HELLO_ID,
@@ -298,8 +298,8 @@ class ServerConnection:
     def _hello(self, message: RequestMessage) -> Received:
         try:
             params = bytes(message.params)
-            if too_wide(params, self._limits.max_structure):
-                raise ValueError(f"more than {self._limits.max_structure} of '[{{:,'")  # noqa: TRY301 - refused below
+            if too_wide(params, MAX_STRUCTURE):
+                raise ValueError(f"more than {MAX_STRUCTURE} of '[{{:,'")  # noqa: TRY301 - refused below
             (hello,) = _read_hello(params)
         except Exception as error:  # noqa: BLE001 - as in receive
             self.state = State.REFUSED

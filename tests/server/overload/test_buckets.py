@@ -4,6 +4,8 @@ Tests for the rates of callers.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +23,7 @@ class BucketsTests(SynchronousTestCase):
         At first a bucket is full; then tokens come back one by one, and the
         caller is told when the next does.
         """
-        buckets = Buckets(4, 1.0, 10)
+        buckets = Buckets(4, 1.0, 10, Counter())
         self.assertEqual([buckets.take("ann", 0.0) for _ in range(4)], [0.0] * 4)
         self.assertAlmostEqual(buckets.take("ann", 0.0), 0.25)
         self.assertAlmostEqual(buckets.take("ann", 0.1), 0.15)
@@ -32,7 +34,7 @@ class BucketsTests(SynchronousTestCase):
         """
         One caller's calls take no other's tokens.
         """
-        buckets = Buckets(1, 1.0, 10)
+        buckets = Buckets(1, 1.0, 10, Counter())
         self.assertEqual(buckets.take("ann", 0.0), 0.0)
         self.assertEqual(buckets.take("bob", 0.0), 0.0)
         self.assertGreater(buckets.take("ann", 0.0), 0.0)
@@ -40,12 +42,14 @@ class BucketsTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """
         No more callers are kept than is said, and none for whom there is nothing
-        to keep.
+        to keep; those forgotten before their time are counted.
         """
-        buckets = Buckets(1, 1.0, 100)
+        ended: Counter[str] = Counter()
+        buckets = Buckets(1, 1.0, 100, ended)
         for number in range(1000):
             buckets.take(f"caller {number}", number * 1e-6)
             self.assertLessEqual(len(buckets), 100)
+        self.assertEqual(ended, {"max_buckets": 900})
         for second in range(2, 200):
             buckets.take("ann", second)
         self.assertEqual(len(buckets), 1)
@@ -59,7 +63,7 @@ class BucketsTests(SynchronousTestCase):
         """
         In no time are more let through than a full bucket and what flows in.
         """
-        buckets = Buckets(calls, per, 10)
+        buckets = Buckets(calls, per, 10, Counter())
         now, taken = 0.0, []
         for pause in pauses:
             now += pause * per / 100

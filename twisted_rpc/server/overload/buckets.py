@@ -5,7 +5,7 @@ So many calls in so much time, for each caller.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 
 
@@ -21,15 +21,19 @@ class Buckets:
     @see: U{GCRA <https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>}
     """
 
-    def __init__(self, calls: int, per: float, most: int) -> None:
+    def __init__(
+        self, calls: int, per: float, most: float, ended: Counter[str]
+    ) -> None:
         """
         @param calls: that may be made ...
         @param per: ... in so many seconds.
         @param most: callers that are kept apart.
+        @param ended: counts those that were forgotten too early.
         """
         self._token = per / calls
         self._room = per - self._token
         self._most = most
+        self._ended = ended
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -57,5 +61,8 @@ class Buckets:
         Drop the longest silent: one that is full, or one too many.
         """
         oldest = next(iter(self._full_at))
-        if self._full_at[oldest] <= now or len(self._full_at) > self._most:
+        if self._full_at[oldest] <= now:
             del self._full_at[oldest]
+        elif len(self._full_at) > self._most:
+            del self._full_at[oldest]
+            self._ended["max_buckets"] += 1

@@ -52,12 +52,14 @@ class MethodLimits:
         clock: IReactorTime,
         admission: Admission,
         refused: Counter[str],
+        slowed: Counter[str],
     ) -> None:
         self.slots: list[Slots] = []
         self._limits = limits
         self._clock = clock
         self._admission = admission
         self._refused = refused
+        self._slowed = slowed
 
     def of(self, service: Any, method: Any) -> MethodLimit | None:
         """
@@ -81,7 +83,7 @@ class MethodLimits:
         return MethodLimit(compose(*interceptors), late, slots)
 
     def _rate(self, calls: int, per: float) -> Callable[[Request], RPCError | None]:
-        buckets = Buckets(calls, per, self._limits.max_buckets)
+        buckets = Buckets(calls, per, self._limits.max_buckets, self._refused)
         seconds, refused = self._clock.seconds, self._refused
 
         def late(request: Request) -> RPCError | None:
@@ -107,6 +109,7 @@ class MethodLimits:
             # Nobody but callers of this method has to look.
             pressure=Pressure(),
             refused=self._refused,
+            waited=partial(self._slowed.update, ["max_concurrency_per_method"]),
         )
         self.slots.append(slots)
         return slots

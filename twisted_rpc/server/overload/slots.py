@@ -25,6 +25,12 @@ RETRY_AFTER: Final = 0.25
 A_TURN: Final = 64
 
 
+def nothing() -> None:
+    """
+    Count nothing.
+    """
+
+
 class Queued(Deferred[bytes]):
     """
     The answer of a call that waits for a slot.
@@ -66,11 +72,13 @@ class Slots:
         clock: IReactorTime,
         pressure: Pressure,
         refused: Counter[str],
+        waited: Callable[[], None] = nothing,
     ) -> None:
         """
         @param limit: calls at once.
         @param whose: where, for the text of a refusal: C{"of Bank.transfer"}.
         @param refused: counts refusals, by the limit that was reached.
+        @param waited: counts a call that has to wait.
         """
         self.running = 0
         self._limit = limit
@@ -81,6 +89,7 @@ class Slots:
         self._clock = clock
         self._seconds = clock.seconds
         self._refused = refused
+        self._waited = waited
         self._full = Gauge(pressure)
         self._waiting: OrderedDict[int, Queued] = OrderedDict()
         self._bytes = 0
@@ -158,6 +167,7 @@ class Slots:
         queued = Queued(request, start, self._leave)
         self._waiting[id(queued)] = queued
         self._bytes += queued.size
+        self._waited()
         self._entered(request.origin)
         return queued
 
