@@ -172,9 +172,13 @@ async def measure(
     took: list[float] = []
 
     async def one_after_the_other() -> None:
-        while (start := time.perf_counter()) < end:
+        # At least once, however slow this machine is now.
+        now = time.perf_counter()
+        while not took or now < end:
+            start = now
             await call()
-            took.append(time.perf_counter() - start)
+            now = time.perf_counter()
+            took.append(now - start)
 
     begun = time.perf_counter()
     await gatherResults(

@@ -193,6 +193,8 @@ class ServiceTests(TestCase):
         In a service of the user's own, as alone: what runs is answered, however
         it runs; what comes later is refused; signals are left alone.
         """
+        # The reactor takes some for itself when it runs.
+        await deferLater(self.reactor, 0)
         handlers = [signal.getsignal(it) for it in (signal.SIGINT, signal.SIGTERM)]
         parent = MultiService()
         parent.startService()
