@@ -137,6 +137,34 @@ class WithinTests(ScriptedCase):
         (call,) = self.server.here.calls
         self.assertIn(call["ext"]["timeout"], (1499, 1500, 1501))
 
+    def test_enough_remains(self) -> None:
+        """
+        One that has waited for a connection is sent if there is time for an
+        answer: no more than half of what it had at first is kept for that,
+        whatever its method has.
+        """
+        self.server.on_call = self.after_800_ms
+        connection = self.started()
+        shop = with_options(self.shop, timeout=10)
+        for _ in range(16):
+            outcome = self.watch(shop.look(1))
+            self.advance(1)
+            self.ended(outcome, 7)
+        self.server.on_hello = lambda connection: None
+        connection.drop()
+        self.pump()
+        outcome = self.within(1.1, lambda: shop.look(1))
+        self.advance(0.1)
+        self.server.here.welcome()
+        self.advance(1.2)
+        self.ended(outcome, 7)
+
+    def after_800_ms(self, connection: Any, call: Any) -> None:
+        """
+        Answer.
+        """
+        self.clock.callLater(0.8, connection.reply, call)
+
     def test_metadata(self) -> None:
         """
         The trace is passed on.

@@ -89,15 +89,6 @@ class Target:
         self.wait_for_ready = wait_for_ready
         self.median = 0.0
 
-    @property
-    def least(self) -> float:
-        """
-        Seconds that a call must have left which has waited to be sent: half as
-        much again as the median, with which every other one would be lost; and
-        never more than half of what it has at first, whatever was seen.
-        """
-        return min(1.5 * self.median, self.timeout / 2)
-
     def took(self, seconds: float) -> None:
         """
         An answer has taken so long.
@@ -142,6 +133,7 @@ class Call(Deferred[Any]):
     @ivar nested: a server makes it for the call that it answers.
     @ivar tick: where it stands among the deadlines of those that wait, or did;
         0: its time is that of the target, and began as it was written.
+    @ivar given: seconds that it has at first; 0: those of its target.
     @ivar sent: when its first attempt was written; 0.0: as it was made.
     @ivar forsaken: the session of its id has ended; it can only be answered on
         the connection it flies on, which had that session.
@@ -155,6 +147,7 @@ class Call(Deferred[Any]):
     due: bool = False
     forsaken: bool = False
     sent: float = 0.0
+    given: float = 0.0
     last: RPCError | None = None
     flying: Any = None
     link: Link | None = None
@@ -191,6 +184,16 @@ class Call(Deferred[Any]):
         self.nested = True
         self.deadline = min(self.deadline, self.pool.seconds() + outer.time_left)
         self.metadata = passed_on(outer.metadata, self.metadata, self.pool.limits)
+
+    @property
+    def least(self) -> float:
+        """
+        Seconds that it must have left once it has waited to be sent: half as
+        much again as the median, with which every other one would be lost; and
+        never more than half of what it has at first, whatever was seen.
+        """
+        given = self.given or self.target.timeout
+        return min(1.5 * self.target.median, given / 2)
 
     # -- ends ---------------------------------------------------------------------------
 

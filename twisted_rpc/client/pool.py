@@ -163,6 +163,7 @@ class Pool:
         """
         call.tick = EXACT
         call.sent = self.seconds()
+        call.given = call.deadline - call.sent
         link = self._link
         if (
             link is not None
@@ -227,7 +228,7 @@ class Pool:
             call = next(iter(self.queue))
             self.queue.discard(call)
             call.sent = self.seconds()
-            if call.deadline - call.sent <= call.target.least:
+            if call.deadline - call.sent <= call.least:
                 # Nothing is sent after the deadline (I13), nor with less time left
                 # than an answer takes (C4): each such call would be lost, and make
                 # those behind it wait until they are lost too.
