@@ -560,6 +560,44 @@ class ThreadTests(OverloadTestCase):
         self.assertLess(self.work.runs, 6)
         self.assertGreaterEqual(self.counted("delay"), 2)
 
+    def test_too_little_time(self) -> None:
+        """
+        A call that gets its thread with less time left than such a call takes is
+        refused for its deadline, and counted so.
+        """
+        self.start(threads=1, thread_queue=9)
+        taught = self.running("blocking")
+        self.end_after(0.1)
+        self.assertEqual(self.answer(taught)["result"], 1)
+        self.running("blocking")
+        hurried = self.send("blocking", 1, timeout=150)
+        behind = self.send("blocking", 1)
+        self.end_after(0.1)
+        self.assertIn("too little time is left", self.refused(hurried))
+        self.assertEqual(self.answer(behind)["result"], 1)
+        self.assertEqual((self.counted("deadline"), self.counted("delay")), (1, 0))
+
+    def running(self, method: str) -> str:
+        """
+        @return: the id of a call that has its thread.
+        """
+        self.work.gate.clear()
+        self.work.runs = 0
+        request_id = self.send(method, 1)
+        while not self.work.runs:
+            self.talk.clock.wait_for_thread(0.001)
+        return request_id
+
+    def end_after(self, seconds: float) -> None:
+        """
+        Let calls in threads end in so many seconds.
+        """
+        self.talk.advance(seconds)
+        self.work.gate.set()
+        while self.talk.server.factory.shared.threads.outstanding:
+            self.talk.clock.wait_for_thread(10)
+            self.talk.pump()
+
 
 def _encoded(request: Any) -> bytes:
     return json.dumps(request).encode()

@@ -71,7 +71,6 @@ class ServedMethod:
         schema = implemented.schema
         self.inner = inner
         self.limit = limit
-        self.median = 0.0
         self.schema = schema
         self.service: str = schema.service
         self.wire_name: str = schema.wire_name

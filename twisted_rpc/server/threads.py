@@ -25,6 +25,20 @@ from twisted_rpc.wire.limits import Limits
 _DEFAULT = Limits()
 
 
+class _Refused(Exception):
+    """
+    Why a call that has waited is not run.
+    """
+
+    def __init__(self, limit: str, error: RPCError) -> None:
+        """
+        @param limit: which was reached.
+        """
+        super().__init__(limit, error)
+        self.limit = limit
+        self.error = error
+
+
 class InThread(Deferred[Any]):
     """
     The result of a function in a thread.
@@ -110,7 +124,7 @@ class Threads:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
         ahead, patience = len(self._arrived), self._patience
-        wait = patience.wait(ahead)
+        wait = patience.wait(ahead, now)
         if patience.in_vain(request, wait, now + wait):
             raise self._refusal(
                 "deadline", "calls wait for a thread for longer than there is time"
@@ -136,13 +150,14 @@ class Threads:
         if request.cancelled:
             raise refusal(Code.CANCELLED, "cancelled by the caller")
         if request.deadline <= now:
-            raise refusal(
-                Code.DEADLINE_EXCEEDED, "the deadline was over before the call started"
-            )
+            text = "the deadline was over before the call started"
+            raise _Refused("deadline", refusal(Code.DEADLINE_EXCEEDED, text))
         if self._arrived and self._patience.in_vain(request, age, now):
-            raise _exhausted(f"too little time is left after {age:.3f} s for a thread")
+            text = f"too little time is left after {age:.3f} s for a thread"
+            raise _Refused("deadline", _exhausted(text))
         if self._patience.drops(len(self._arrived), age, now):
-            raise _exhausted(f"the call waited {age:.3f} s for a thread")
+            text = f"the call waited {age:.3f} s for a thread"
+            raise _Refused("delay", _exhausted(text))
         request.started = True
         try:
             return run_current(request, function, args)
@@ -154,19 +169,14 @@ class Threads:
         self.outstanding -= 1
         if not success:
             failure = value if isinstance(value, Failure) else Failure(value)
-            self._count(result.request, failure.value)
+            if isinstance(failure.value, _Refused):
+                self.refused[failure.value.limit] += 1
+                failure = Failure(failure.value.error)
             result.errback(failure)
         elif isinstance(value, Deferred):
             value.chainDeferred(result)
         else:
             result.callback(value)
-
-    def _count(self, request: Request, error: Any) -> None:
-        if not request.started and isinstance(error, RPCError):
-            if error.code is Code.RESOURCE_EXHAUSTED:
-                self.refused["delay"] += 1
-            elif error.code is Code.DEADLINE_EXCEEDED:
-                self.refused["deadline"] += 1
 
     def stop(self) -> None:
         """

@@ -20,19 +20,22 @@ DEFAULT = Limits()
 
 class Method:
     """
-    What is known of one.
+    One, whatever it is.
     """
-
-    median = 0.0
 
 
 def learn(
-    patience: Patience, took: float, method: Any = None, deadline: float = 1e9
+    patience: Patience,
+    took: float,
+    method: Any = None,
+    deadline: float = 1e9,
+    *,
+    cancelled: bool = False,
 ) -> None:
     """
     Let a call have taken so long.
     """
-    request = Request(method or Method(), b"", "", deadline, None)
+    request = Request(method or Method(), b"", "", deadline, None, cancelled=cancelled)
     patience.learn(request, took, took)
 
 
@@ -55,11 +58,11 @@ class PatienceTests(SynchronousTestCase):
         The wait is foretold from those ahead, and from what calls take.
         """
         patience = self.patience()
-        self.assertAlmostEqual(patience.wait(0), 0)
-        self.assertAlmostEqual(patience.wait(20), 0.05)
+        self.assertAlmostEqual(patience.wait(0, 0.0), 0)
+        self.assertAlmostEqual(patience.wait(20, 0.0), 0.05)
         for _ in range(200):
             learn(patience, 0.1)
-        self.assertAlmostEqual(patience.wait(20), 0.5, places=3)
+        self.assertAlmostEqual(patience.wait(20, 0.0), 0.5, places=3)
 
     def test_burst(self) -> None:
         """
@@ -118,7 +121,7 @@ class PatienceTests(SynchronousTestCase):
         method = Method()
         for took in (0.02, 0.02, 0.3, 0.02, 0.02):
             learn(patience, took, method)
-        self.assertAlmostEqual(method.median, 0.02, places=2)
+        self.assertAlmostEqual(self.median(patience, method), 0.02, places=2)
         for deadline, vain in ((0.13, False), (0.11, True), (0.05, True)):
             request = Request(method, b"", "", deadline, None)
             self.assertIs(patience.in_vain(request, 0.06, 0.1), vain)
@@ -127,15 +130,42 @@ class PatienceTests(SynchronousTestCase):
 
     def test_cut_short(self) -> None:
         """
-        A run that was given up at its deadline tells at most that such calls take
-        longer.
+        A run that was given up, at its deadline or before, tells at most that
+        such calls take longer.
         """
         patience, method = self.patience(), Method()
         learn(patience, 0.1, method)
         learn(patience, 0.02, method, deadline=0.02)
-        self.assertEqual(method.median, 0.1)
+        learn(patience, 0.02, method, cancelled=True)
+        self.assertEqual(self.median(patience, method), 0.1)
         learn(patience, 0.2, method, deadline=0.2)
-        self.assertGreater(method.median, 0.1)
+        once = self.median(patience, method)
+        self.assertGreater(once, 0.1)
+        learn(patience, 0.2, method, cancelled=True)
+        self.assertGreater(self.median(patience, method), once)
+
+    def test_forgotten(self) -> None:
+        """
+        What was learned is forgotten when a second has passed without a queue,
+        and not while there is one.
+        """
+        patience, method = Patience(4, DEFAULT), Method()
+        learn(patience, 5.0, method)
+        for ahead, now in ((0, 5.9), (1, 99.0), (8, 99.0)):
+            patience.wait(ahead, now)
+            self.assertEqual(patience.wait(4, now), 5.0)
+            self.assertEqual(self.median(patience, method), 5.0)
+        self.assertEqual(patience.wait(0, 6.1), 0.0)
+        self.assertEqual(patience.wait(4, 6.1), 0.0)
+        self.assertEqual(self.median(patience, method), 0.0)
+        learn(patience, 0.002, method)
+        self.assertEqual(patience.wait(4, 6.1), 0.002)
+
+    def median(self, patience: Patience, method: Any) -> float:
+        """
+        @return: what calls of a method take.
+        """
+        return patience.median(Request(method, b"", "", 0.0, None))
 
     def test_drops(self) -> None:
         """

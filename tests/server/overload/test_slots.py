@@ -45,14 +45,6 @@ class Origin:
         self.inflight -= 1
 
 
-class Method:
-    """
-    What is known of one.
-    """
-
-    median = 0.0
-
-
 class Room:
     """
     Slots, and what runs in them.
@@ -74,7 +66,7 @@ class Room:
         self.runs: list[Deferred[bytes]] = []
         self.started: list[str] = []
         self.at_once = False
-        self.method = Method()
+        self.method = object()
 
     def request(self, name: str = "", timeout: float = 1e9) -> Request:
         """
@@ -305,6 +297,53 @@ class SlotsTests(SynchronousTestCase):
         room.end()
         self.assertEqual(self.successResultOf(behind), b"1")
 
+    def test_idle_again(self) -> None:
+        """
+        What calls took an hour ago refuses nobody who comes to free slots.
+        """
+        room = Room(4)
+        answers = [room.call(room.request()) for _ in range(12)]
+        while room.runs:
+            room.clock.advance(5)
+            for _ in list(room.runs):
+                room.end()
+        room.clock.advance(3600)
+        answers += [room.call(room.request(timeout=2.0)) for _ in range(40)]
+        while room.runs:
+            room.clock.advance(0.0005)
+            room.end()
+        self.assertEqual({self.successResultOf(it) for it in answers}, {b"1"})
+        self.assertEqual(room.refused, {})
+
+    def test_refused_further_in(self) -> None:
+        """
+        A call that has waited, and is refused by the limit behind this one, does
+        not teach that calls take no time; one that is refused its arguments
+        neither.
+        """
+
+        def refuse() -> Answer:
+            raise refusal(Code.RESOURCE_EXHAUSTED, "the next queue is full")
+
+        room = Room(1)
+        for _ in range(2):
+            room.call(room.request())
+        room.clock.advance(0.1)
+        room.end()
+        room.clock.advance(0.1)
+        refused = [
+            room.slots.wait(room.request(), refuse, room.clock.seconds())
+            for _ in range(4)
+        ]
+        room.call(room.request())
+        room.end()
+        for each in refused:
+            self.assertEqual(self.code(each).message[:18], "RESOURCE_EXHAUSTED")
+        for _ in range(4):
+            room.call(room.request())
+        error = self.assertRaises(RPCError, room.call, room.request(timeout=0.45))
+        self.assertIn("wait for longer than there is time", error.message)
+
     def test_few_are_no_queue(self) -> None:
         """
         Up to four may wait for one another as long as it takes, as callers of a
@@ -347,6 +386,22 @@ class SlotsTests(SynchronousTestCase):
         for answer in answers:
             self.assertEqual(self.code(answer).code, Code.UNAVAILABLE)
         self.assertEqual((room.slots.waiting, room.origin.inflight), (0, 0))
+
+    def test_stop_between_two_turns(self) -> None:
+        """
+        No timer is left of those that would have started in the next turn.
+        """
+        room = Room(1, delay=9.0)
+        room.call(room.request())
+        answers = [room.call(room.request()) for _ in range(100)]
+        room.at_once = True
+        room.end()
+        self.assertEqual(room.slots.waiting, 36)
+        room.slots.stop(refusal(Code.UNAVAILABLE, "over"))
+        self.assertEqual(room.clock.getDelayedCalls(), [])
+        self.assertEqual(room.pressure.level, 0)
+        codes = {self.code(it).code for it in answers[64:]}
+        self.assertEqual(codes, {Code.UNAVAILABLE})
 
 
 class SlotsMachine(RuleBasedStateMachine):

@@ -5,11 +5,11 @@ How long a call may wait for a slot.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from twisted_rpc.call import Request
 from twisted_rpc.median import moved
-from twisted_rpc.server.overload.delay import FEW, StandingDelay
+from twisted_rpc.server.overload.delay import FEW, MEMORY, StandingDelay
 from twisted_rpc.wire.limits import Limits
 
 #: A call's part in the mean of what calls take, at least.
@@ -28,12 +28,25 @@ class Patience:
     wait for as long as two calls take, C{delay}, and C{delay_interval} more,
     because it goes away by itself.
 
+    What calls take is learned from those that have waited, and forgotten when
+    none has for a while: what comes then may be something else.
+
     @see: U{Little's law <https://doi.org/10.1287/opre.9.3.383>}, which tells the
         wait from the length of the queue; CoDel looks at those that leave, and
         has let them wait by then.
     """
 
-    __slots__ = ("_burst", "_delay", "_seen", "_slots", "_target", "_took")
+    __slots__ = (
+        "_burst",
+        "_delay",
+        "_learned",
+        "_medians",
+        "_memory",
+        "_seen",
+        "_slots",
+        "_target",
+        "_took",
+    )
 
     def __init__(self, slots: float, limits: Limits) -> None:
         """
@@ -43,25 +56,39 @@ class Patience:
         self._target = limits.delay
         self._delay = StandingDelay(limits.delay, limits.delay_interval)
         self._burst = limits.delay + limits.delay_interval
+        self._memory = MEMORY * limits.delay_interval
+        self._learned = 0.0
         self._seen = 0
         self._took = 0.0
+        self._medians: dict[Any, float] = {}
 
     def learn(self, request: Request, took: float, now: float) -> None:
         """
-        A call has held its slot for so many seconds.
+        A call has held its slot for so many seconds, however it ended.
         """
-        method = request.method
+        median = self.median(request)
         # One that was cut short tells only that it takes longer.
-        if now < request.deadline or took > method.median:
-            method.median = moved(method.median, took)
-        self._seen += 1
-        self._took += (took - self._took) * max(_WEIGHT, 1 / self._seen)
+        if not (request.cancelled or now >= request.deadline) or took > median:
+            self._medians[request.method] = moved(median, took)
+        # Threads learn too: read once what they may change.
+        seen = self._seen = self._seen + 1
+        self._took += (took - self._took) * max(_WEIGHT, 1 / seen)
+        self._learned = now
 
-    def wait(self, ahead: int) -> float:
+    def median(self, request: Request) -> float:
         """
-        @return: seconds that a call waits, as far as is known, with so many
-            ahead of it.
+        @return: seconds that half of the calls of this method take; 0: not known.
         """
+        return self._medians.get(request.method, 0.0)
+
+    def wait(self, ahead: int, now: float) -> float:
+        """
+        @return: seconds that a call waits which comes now, as far as is known,
+            with so many ahead of it.
+        """
+        if not ahead and now - self._learned > self._memory:
+            self._seen, self._took = 0, 0.0
+            self._medians.clear()
         return ahead * self._took / self._slots
 
     def in_vain(self, request: Request, wait: float, now: float) -> bool:
@@ -69,7 +96,7 @@ class Patience:
         Whether there is no time left for a call that waits, or has waited: it
         would be started, and given up before it ends.
         """
-        return wait > self._target and now + request.method.median >= request.deadline
+        return wait > self._target and now + self.median(request) >= request.deadline
 
     def refuses(self, ahead: int, age: float, now: float) -> bool:
         """
@@ -77,7 +104,7 @@ class Patience:
 
         @param age: seconds that the first in the queue has waited.
         """
-        wait = self.wait(ahead)
+        wait = self.wait(ahead, now)
         standing = self._delay.judge(max(age, wait) - self._took, now)
         return ahead >= FEW and (standing or wait > self._most)
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.errors import Code, RPCError, refusal
@@ -94,6 +95,7 @@ class Slots:
         self._waiting: OrderedDict[int, Queued] = OrderedDict()
         self._bytes = 0
         self._starting = False
+        self._turn: IDelayedCall | None = None
 
     @property
     def full(self) -> bool:
@@ -184,7 +186,7 @@ class Slots:
                 "max_queue_bytes", f"calls {self._whose} wait with {self._bytes} bytes"
             )
         patience = self._patience
-        wait = patience.wait(ahead)
+        wait = patience.wait(ahead, now)
         if patience.in_vain(request, wait, now + wait):
             return self._exhausted(
                 "deadline", f"calls {self._whose} wait for longer than there is time"
@@ -220,20 +222,24 @@ class Slots:
         """
         Give the slots that are free to those that have waited for longest.
         """
-        if self._starting:
+        if self._starting or self._turn is not None:
             return
         self._starting = True
         turn = A_TURN
         try:
             while self._waiting and self.running < self._limit:
                 if not turn:
-                    self._clock.callLater(0, self._go_on)
+                    self._turn = self._clock.callLater(0, self._next_turn)
                     break
                 turn -= 1
                 self._start(self._waiting.popitem(last=False)[1])
         finally:
             self._starting = False
         self._full.set(self.running >= self._limit or bool(self._waiting))
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._go_on()
 
     def _start(self, queued: Queued) -> None:
         self._bytes -= queued.size
@@ -257,17 +263,26 @@ class Slots:
         self._left(queued.request.origin)
 
     def _learn(self, result: Any, request: Request, since: float) -> Any:
-        now = self._seconds()
-        self._patience.learn(request, now - since, now)
+        # One that the next limit refused has not shown what it takes.
+        if not (isinstance(result, Failure) and _unrun(result.value)):
+            now = self._seconds()
+            self._patience.learn(request, now - since, now)
         return result
 
     def stop(self, error: RPCError) -> None:
         """
         Fail all that wait.
         """
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         while self._waiting:
             _, queued = self._waiting.popitem()
             self._bytes -= queued.size
             self._left(queued.request.origin)
             queued.errback(error)
         self._full.set(self.running >= self._limit)
+
+
+def _unrun(error: BaseException | None) -> bool:
+    return isinstance(error, RPCError) and error.executed == "no"
