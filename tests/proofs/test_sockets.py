@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.proofs import cuts, hostile, promises, report
 from tests.proofs.__main__ import main, proofs
 from tests.proofs.proof import Progress
+from twisted_rpc.wire.alike import surroundings
 
 reactor: Any = _reactor
 
@@ -31,6 +32,14 @@ class SmallTests(TestCase):
         """
         figure = await cuts.cut_everywhere(reactor, every=150)
         self.assertIn("0 hung, 0 untyped, 0 doubled", figure.measured)
+
+    def test_flood(self) -> None:
+        """
+        Row 25: what floods is written so that a server takes it the straight way.
+        """
+        data, beginning = hostile._compact("a", 1), b'{"request_id":"a:1'
+        self.assertTrue(data.startswith(beginning, 4))
+        self.assertIsNotNone(surroundings(data, 4 + len(beginning), len(data)))
 
     async def test_forgotten(self) -> None:
         """
