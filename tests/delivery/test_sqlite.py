@@ -131,7 +131,7 @@ class SQLiteTests(TestCase):
         """
         A path that no file can have is refused as one that cannot be opened is.
         """
-        self.assertIn("null byte", self.refused(self.path.with_name("a\0.db")))
+        self.assertIn("embedded null", self.refused(self.path.with_name("a\0.db")))
 
     def test_unusable(self) -> None:
         """
