@@ -6,6 +6,7 @@ L{IDedupStore<twisted_rpc.interfaces.IDedupStore>}.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -288,6 +289,29 @@ class RecordRow(msgspec.Struct):
     age: float
     size: int
     outcome: Any = None
+
+
+def record_row(key: Key, columns: Sequence[Any], outcome: bytes | None) -> RecordRow:
+    """
+    Make a row of what a store has.
+
+    @param columns: what stands between C{key} and C{outcome}, in their order, as
+        texts or numbers.
+    @param outcome: as L{write_outcome} wrote it.
+    """
+    principal, method, delivery, state, fence, owner, age, size = columns
+    return RecordRow(
+        key,
+        principal,
+        method,
+        delivery,
+        State(state),
+        int(fence),
+        owner,
+        float(age),
+        int(size),
+        read_outcome(outcome) if outcome else None,
+    )
 
 
 class Totals(msgspec.Struct):

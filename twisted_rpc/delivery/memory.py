@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any, Final
 
+from twisted_rpc.delivery.bounds import check_bounds
 from twisted_rpc.delivery.records import (
     RECORD_SIZE,
     SESSION_SIZE,
@@ -22,7 +23,7 @@ from twisted_rpc.delivery.records import (
 )
 from twisted_rpc.delivery.table import State, floor_after
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.wire.limits import KIB, MIB
+from twisted_rpc.wire.limits import MIB
 
 #: Above so many principals the floors of those without records become one.
 MAX_FLOORS: Final = 10_000
@@ -115,14 +116,10 @@ class MemoryStore:
             "sessions_per_principal": sessions_per_principal,
             "sessions": sessions,
         }
-        for name, value in numbers.items():
-            if value <= 0:
-                raise ValueError(f"{name} is {value}: it must be above 0")
+        check_bounds(**numbers)
         for name in ("window", "total_bytes"):
             if not isfinite(numbers[name]):
                 raise ValueError(f"{name} cannot be switched off")
-        if total_bytes < 64 * KIB:
-            raise ValueError(f"total_bytes is {total_bytes}: it must be at least 65536")
         self.retention = retention
         self.window = window
         self.waiters = waiters

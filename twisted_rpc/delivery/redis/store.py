@@ -6,7 +6,6 @@ Records in Redis, shared by servers on many machines.
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,7 +18,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rpc.delivery.bounds import check_bounds, check_node
+from twisted_rpc.delivery.bounds import SharedStore, check_positive
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -32,6 +31,7 @@ from twisted_rpc.delivery.claims import (
     Totals,
     judged,
     read_outcome,
+    record_row,
     write_outcome,
 )
 from twisted_rpc.delivery.records import Outcome
@@ -63,7 +63,7 @@ def _script() -> str:
 
 
 @implementer(IDedupStore)
-class RedisStore:
+class RedisStore(SharedStore):
     """
     Records in Redis: one Lua script for each step.
 
@@ -77,7 +77,6 @@ class RedisStore:
 
     @ivar host: where it is.
     @ivar port: where it is.
-    @ivar owner: this life of the server, once it has begun.
     """
 
     name: Final = "redis"
@@ -89,44 +88,24 @@ class RedisStore:
         url: str,
         *,
         once: bool = False,
-        node: str = "",
         prefix: str = "rpc:",
         lease: float = 15.0,
-        patience: float = 5.0,
-        retention: float = 86_400.0,
-        window: int = 1024,
-        waiters: int = 64,
-        session_bytes: int = 4 * MIB,
-        principal_bytes: int = 16 * MIB,
         total_bytes: int = 256 * MIB,
-        sessions_per_principal: int = 64,
-        sessions: int = 10_000,
+        **limits: Any,
     ) -> None:
         """
         @param url: C{"redis://[[user]:password@]host[:port][/database]"}.
         @param once: serve C{once} methods.
-        @param node: the server's name, among those that share the store.
         @param prefix: of every key.
         @param lease: seconds that a server is taken to be alive after its last
             sign of life; those come every five.
-        @param patience: seconds to wait for an answer.
+        @param limits: as of L{SharedStore}.
 
         @raise ImportError: txredisapi is not installed.
         """
         self._library = txredisapi()
-        check_bounds(
-            retention=retention,
-            window=window,
-            waiters=waiters,
-            session_bytes=session_bytes,
-            principal_bytes=principal_bytes,
-            total_bytes=total_bytes,
-            sessions_per_principal=sessions_per_principal,
-            sessions=sessions,
-            lease=lease,
-            patience=patience,
-        )
-        check_node(node)
+        super().__init__(total_bytes=total_bytes, **limits)
+        check_positive(lease=lease)
         parts = urlsplit(url)
         if parts.scheme != "redis" or not parts.hostname:
             raise ValueError(f"{parts.scheme}: is not redis://HOST[:PORT][/DATABASE]")
@@ -141,23 +120,16 @@ class RedisStore:
         self.classes: tuple[str, ...] = ("readonly", "idempotent")
         if once:
             self.classes += ("once",)
-        self.named = bool(node)
-        self.node = node or socket.gethostname()
-        self.owner = ""
         self.prefix = prefix
         self.lease = lease
-        self.patience = patience
-        self.retention = retention
-        self.window = window
-        self.waiters = waiters
         self._bounds = (
-            window,
-            retention,
-            session_bytes,
-            principal_bytes,
-            total_bytes,
-            sessions_per_principal,
-            sessions,
+            self.window,
+            self.retention,
+            self.session_bytes,
+            self.principal_bytes,
+            self.total_bytes,
+            self.sessions_per_principal,
+            self.max_sessions,
         )
         self._reactor: Any = None
         self._connection: Any = None
@@ -540,16 +512,4 @@ def _lost(answer: Sequence[bytes]) -> Found | None:
 def _record(row: Sequence[bytes]) -> RecordRow:
     holder, name = row[0].decode(), row[1].decode()
     key = Key(holder, 0, name) if holder.startswith("@") else Key(holder, int(name))
-    texts = [each.decode() for each in row[2:10]]
-    return RecordRow(
-        key,
-        texts[0],
-        texts[1],
-        texts[2],
-        State(texts[3]),
-        int(texts[4]),
-        texts[5],
-        float(texts[6]),
-        int(texts[7]),
-        read_outcome(row[10]) if row[10] else None,
-    )
+    return record_row(key, [each.decode() for each in row[2:10]], row[10])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from twisted_rpc.delivery.bounds import check_bounds
+from twisted_rpc.delivery.bounds import check_positive
 from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent, Statement
@@ -344,13 +344,13 @@ class PostgresStore(SQLStore):
         @param lease: seconds that a server is taken to be alive after its last
             sign of life; those come every five.
         @param connections: to the database, each with a thread.
-        @param limits: as of L{SQLStore}.
+        @param limits: as of L{SharedStore<twisted_rpc.delivery.bounds.SharedStore>}.
 
         @raise ImportError: psycopg is not installed.
         @raise ValueError: libpq cannot read C{conninfo}.
         """
         super().__init__(**limits)
-        check_bounds(lease=lease, connections=connections, total_bytes=self.total_bytes)
+        check_positive(lease=lease, connections=connections)
         library = psycopg()
         self._conninfo = conninfo
         self.lease = lease

@@ -262,7 +262,7 @@ class SQLiteStore(SQLStore):
     ) -> None:
         """
         @param wall: Unix seconds.
-        @param limits: as of L{SQLStore}.
+        @param limits: as of L{SharedStore<twisted_rpc.delivery.bounds.SharedStore>}.
         """
         super().__init__(**limits)
         self.path = Path(path).absolute()

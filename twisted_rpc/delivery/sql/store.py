@@ -6,14 +6,13 @@ A store in a database: the steps, in the threads.
 from __future__ import annotations
 
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from twisted_rpc.delivery.bounds import check_bounds, check_node
+from twisted_rpc.delivery.bounds import SharedStore
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -27,27 +26,15 @@ from twisted_rpc.delivery.claims import (
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.transitions import Transitions
 from twisted_rpc.delivery.sql.workers import Step, Workers
-from twisted_rpc.wire.limits import MIB
 
 #: Seconds after which a thread that wants to run may: with 64 calls in flight it
 #: halves the longest waits, and costs nothing that can be measured.
 _SWITCH: Final = 0.0005
 
 
-class SQLStore:
+class SQLStore(SharedStore):
     """
     What the stores in databases have in common.
-
-    @ivar node: the server's name, among those that share the store.
-    @ivar owner: this life of it, once it has begun.
-    @ivar session_bytes: answers kept for one session.
-    @ivar principal_bytes: answers kept for one principal's requests that have no
-        session.
-    @ivar total_bytes: everything together.
-    @ivar sessions_per_principal: for C{anonymous}, whom all strangers share,
-        C{sessions} holds instead.
-    @ivar patience: seconds in which a step is tried again when the database
-        cannot be reached.
     """
 
     durable: Final = True
@@ -57,44 +44,11 @@ class SQLStore:
     #: of no other.
     alone: bool = False
 
-    def __init__(
-        self,
-        *,
-        node: str = "",
-        retention: float = 86_400.0,
-        window: int = 1024,
-        waiters: int = 64,
-        session_bytes: int = 4 * MIB,
-        principal_bytes: int = 16 * MIB,
-        total_bytes: int = 1024 * MIB,
-        sessions_per_principal: int = 64,
-        sessions: int = 10_000,
-        patience: float = 5.0,
-    ) -> None:
-        check_bounds(
-            retention=retention,
-            window=window,
-            waiters=waiters,
-            session_bytes=session_bytes,
-            principal_bytes=principal_bytes,
-            total_bytes=total_bytes,
-            sessions_per_principal=sessions_per_principal,
-            sessions=sessions,
-            patience=patience,
-        )
-        check_node(node)
-        self.named = bool(node)
-        self.node = node or socket.gethostname()
-        self.owner = ""
-        self.patience = patience
-        self.retention = retention
-        self.window = window
-        self.waiters = waiters
-        self.session_bytes = session_bytes
-        self.principal_bytes = principal_bytes
-        self.total_bytes = total_bytes
-        self.sessions_per_principal = sessions_per_principal
-        self.max_sessions = sessions
+    def __init__(self, **limits: Any) -> None:
+        """
+        @param limits: as of L{SharedStore}.
+        """
+        super().__init__(**limits)
         self._transitions = Transitions(self, "")
         self._workers: Workers | None = None
 

@@ -25,6 +25,7 @@ from twisted_rpc.delivery.claims import (
     Totals,
     judged,
     read_outcome,
+    record_row,
     write_outcome,
 )
 from twisted_rpc.delivery.memory import ANONYMOUS, MAX_FLOORS
@@ -856,19 +857,8 @@ _ROW: Final = (
 
 
 def _record(row: Sequence[Any]) -> RecordRow:
-    outcome = row[11]
-    return RecordRow(
-        Key(row[0], int(row[1]), row[2]),
-        row[3],
-        row[4],
-        row[5],
-        State(row[6]),
-        int(row[7]),
-        row[8],
-        float(row[9]),
-        int(row[10]),
-        None if outcome is None else read_outcome(bytes(outcome)),
-    )
+    outcome = None if row[11] is None else bytes(row[11])
+    return record_row(Key(row[0], int(row[1]), row[2]), row[3:11], outcome)
 
 
 def _grow(tx: Transaction, holder: str, size: int) -> None:
