@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from benchmarks.pair import ROOT
 from benchmarks.report import Spread, shown
+from benchmarks.twistd import listening
 
 SOURCE: Final = Path(__file__).with_name("load.c")
 IDL: Final = Path(__file__).parent / "peers" / "benchmark.idl"
@@ -30,8 +29,6 @@ IDL: Final = Path(__file__).parent / "peers" / "benchmark.idl"
 #: So many connections, so many calls in flight on each: no worker waits.
 CONNECTIONS: Final = 50
 INFLIGHT: Final = 16
-
-_TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 
 class UnavailableError(Exception):
@@ -91,33 +88,15 @@ def build(folder: Path, source: Path = SOURCE) -> Path:
     return program
 
 
-@contextmanager
-def serving(workers: int) -> Iterator[int]:
+def serving(workers: int) -> AbstractContextManager[int]:
     """
     Serve with so many processes for as long as the block lasts; yields the port.
     """
-    process = subprocess.Popen(
-        [
-            sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "rpc", "--idl", str(IDL),
-            "--impl", "benchmarks.peers.framework.Benchmark", "--app-dir", str(ROOT),
-            "--workers", str(workers), "--require-session",
-            "--listen", "tcp:0:interface=127.0.0.1",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"serving .* on tcp:127\.0\.0\.1:(\d+)", line)
-            if found:
-                yield int(found[1])
-                return
-        raise RuntimeError(f"the server with {workers} workers did not start")
-    finally:
-        process.terminate()
-        process.communicate()
+    return listening(
+        f"the server with {workers} workers",
+        *("--idl", str(IDL), "--impl", "benchmarks.peers.framework.Benchmark"),
+        *("--workers", str(workers), "--require-session"),
+    )
 
 
 def window(

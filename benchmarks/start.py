@@ -20,14 +20,12 @@ from typing import Final
 
 from benchmarks.pair import ROOT, Failed
 from benchmarks.report import Spread, shown, table
+from benchmarks.twistd import TWISTD as _TWISTD
 
 ROUNDS: Final = 7
 
 #: Seconds after which a server that has not answered has failed.
 PATIENCE: Final = 60.0
-
-#: What the script of that name does, of this environment's Twisted.
-_TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 _IMPORTS: Final = {
     "`import twisted_rpc`": "import twisted_rpc",

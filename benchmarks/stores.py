@@ -15,12 +15,10 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -29,8 +27,8 @@ from unittest import SkipTest
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import react
 
-from benchmarks.pair import ROOT
 from benchmarks.report import Spread, figure, shown
+from benchmarks.twistd import listening, pin
 from tests.servers import Postgres, Redis
 from twisted_rpc import Client, current_call, load_idl
 
@@ -47,7 +45,6 @@ METHODS: Final = {
     "transfer": "`@transactional`",
 }
 
-_TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 idl = load_idl(IDL, module="benchmarks.stores.idl")
 
@@ -100,34 +97,17 @@ class MovingPostgres(Moving):
     mark = "%s"
 
 
-@contextmanager
-def serving(dedup: str, cores: Sequence[int]) -> Iterator[int]:
+def serving(dedup: str, cores: Sequence[int]) -> AbstractContextManager[int]:
     """
     Serve for as long as the block lasts; yields the port.
     """
     moving = {"sqlite": "Moving", "postgr": "MovingPostgres"}.get(dedup[:6])
-    words = [
-        *(sys.executable, "-c", _TWISTD, "-n", "--pidfile=", "rpc", "--idl", str(IDL)),
-        *("--impl", "Plain=benchmarks.stores.Plain", "--app-dir", str(ROOT)),
-        *("--dedup", dedup, "--listen", "tcp:0:interface=127.0.0.1"),
-    ]
-    if moving is None:
-        words[words.index(str(IDL))] = str(_plain_idl(Path(os.environ["TMPDIR"])))
-    else:
+    path = IDL if moving else _plain_idl(Path(os.environ["TMPDIR"]))
+    words = ["--idl", str(path), "--impl", "Plain=benchmarks.stores.Plain"]
+    if moving:
         words += ["--impl", f"Moving=benchmarks.stores.{moving}"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        pin(process.pid, cores[:1])
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"serving .* on tcp:127\.0\.0\.1:(\d+)", line)
-            if found:
-                yield int(found[1])
-                return
-        raise RuntimeError(f"the server with {dedup} did not start")
-    finally:
-        process.terminate()
-        process.communicate()
+    words += ["--dedup", dedup]
+    return listening(f"the server with {dedup}", *words, cores=cores)
 
 
 def _plain_idl(folder: Path) -> Path:
@@ -137,15 +117,6 @@ def _plain_idl(folder: Path) -> Path:
     path = folder / "plain.idl"
     path.write_text(IDL.read_text().partition("/** Moves")[0])
     return path
-
-
-def pin(process: int, cores: Sequence[int]) -> None:
-    """
-    Let a process, 0 is this one, run on these cores only; none: where it likes.
-    """
-    if cores:
-        with suppress(OSError):
-            os.sched_setaffinity(process, cores)
 
 
 def calls_of(client: Client, name: str) -> Callable[[], Deferred[Any]]:

@@ -4,8 +4,7 @@ Which calls a server takes the straight way.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from contextlib import ExitStack
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,12 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rpc.server.straight import StraightProtocol
 
 
-class Taken:
+class Taken(ExitStack):
     """
-    Counts the frames that go the straight way, of all servers in this process.
+    Counts the frames that go the straight way, of all servers in this process, until
+    it is closed.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.frames = 0
         received = StraightProtocol.framesReceived
 
@@ -29,25 +30,13 @@ class Taken:
             self.frames += frames
             return behind, frames
 
-        self._patcher: Any = patch.object(StraightProtocol, "framesReceived", counted)
-
-    def __enter__(self) -> Self:
-        self._patcher.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._patcher.stop()
+        self.enter_context(patch.object(StraightProtocol, "framesReceived", counted))
 
 
 def taken(case: SynchronousTestCase) -> Taken:
     """
     Count until a test ends.
     """
-    counter = Taken().__enter__()
-    case.addCleanup(counter.__exit__, None, None, None)
+    counter = Taken()
+    case.addCleanup(counter.close)
     return counter

@@ -132,6 +132,29 @@ class Storm:
         for endpoint in self.endpoints:
             endpoint.factory = self.server
 
+    def restart(self, outage: float, wait: float) -> tuple[list[Any], list[float]]:
+        """
+        Let the server be gone while each client has a call under way.
+
+        @param outage: seconds for which it is.
+        @param wait: seconds that pass afterwards.
+
+        @return: what the calls came to, and when each client was back, in seconds
+            after the server.
+        """
+        self.answer = lambda connection, call: None
+        done: list[Any] = []
+        for shop in self.shops:
+            shop.put(1).addBoth(done.append)
+        self.run(1.5, step=0.1)
+        self.down()
+        self.run_exactly(outage)
+        self.up()
+        self.answer = Scripted.reply
+        since = self.now
+        self.run_exactly(wait)
+        return done, [each - since for each in self.welcomes[len(self.clients) :]]
+
     def amplification(self, first: int, last: int) -> float:
         """
         Attempts for one call, from one second to another, this one left out.

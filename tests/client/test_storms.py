@@ -106,18 +106,7 @@ class RestartTests(SynchronousTestCase):
         """
         for outage in (0.3, 1.5):
             storm = Storm(200, 0)
-            storm.answer = lambda connection, call: None
-            done: list[Any] = []
-            for shop in storm.shops:
-                shop.put(1).addBoth(done.append)
-            storm.run(1.5, step=0.1)
-            storm.down()
-            storm.run_exactly(outage)
-            storm.up()
-            storm.answer = Scripted.reply
-            since = storm.now
-            storm.run_exactly(outage)
-            back = [each - since for each in storm.welcomes[200:]]
+            done, back = storm.restart(outage, outage)
             self.assertEqual(len(back), 200)
             self.assertEqual(done, [7] * 200)
             bins = Counter(int(10 * each) for each in back)

@@ -20,7 +20,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest
 
-from benchmarks.stores import ACCOUNTS, calls_of, databases, idl, measure, pin, serving
+from benchmarks.stores import ACCOUNTS, calls_of, databases, idl, measure, serving
+from benchmarks.twistd import pin
 from tests.proofs.load import Load
 from tests.proofs.probing import milliseconds, on_reactor, quantile, sleep
 from tests.proofs.proof import Figure, Progress, Proof

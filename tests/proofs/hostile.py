@@ -5,7 +5,6 @@ and 30.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import random
@@ -15,7 +14,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,14 @@ from tests.proofs.probing import (
     IDL,
     ServerProcess,
     Serving,
+    measuring,
     meet,
     milliseconds,
-    on_reactor,
     quantile,
     sleep,
 )
-from tests.proofs.proof import Figure, Progress, Proof
+from tests.proofs.proof import Figure, Progress
 from twisted_rpc import Client
-from twisted_rpc.errors import RPCError
 from twisted_rpc.wire.limits import Limits
 
 _MB = 1_000_000
@@ -510,41 +507,16 @@ def reflecting_modules() -> list[str]:
     return found
 
 
-#: By the names of the command's arguments.
-MEASURES: dict[str, Callable[[Any, Progress], Awaitable[Figure]]] = {
-    "reader": never_reads,
-    "slowloris": half_frames,
-    "flood": flood,
-    "cancel": rapid_cancel,
-    "dead": dead_peer,
-    "names": names,
-}
-
-
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "only", nargs="*", choices=[*MEASURES, []], help="some of them (all)"
-    )
-
-
-def _run(options: Any, progress: Progress) -> list[Figure]:
-    async def main(reactor: Any) -> list[Figure]:
-        figures = []
-        for name in options.only or MEASURES:
-            try:
-                figures.append(await MEASURES[name](reactor, progress))
-            except RPCError as error:
-                raise AssertionError(f"{name}: {error}") from error
-            progress(figures[-1].measured, always=True)
-        return figures
-
-    return on_reactor(main)
-
-
-PROOF = Proof(
+PROOF = measuring(
     name="hostile",
     what="peers that flood, stall, drip, cancel and never read",
     rows=(20, 21, 25, 26, 28, 30),
-    run=_run,
-    options=_options,
+    measures={
+        "reader": never_reads,
+        "slowloris": half_frames,
+        "flood": flood,
+        "cancel": rapid_cancel,
+        "dead": dead_peer,
+        "names": names,
+    },
 )

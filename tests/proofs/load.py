@@ -5,10 +5,9 @@ A server under more than it can do, and one that is restarted: rows 15, 17, 18,
 
 from __future__ import annotations
 
-import argparse
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import count as counting
 from itertools import cycle, product
 from typing import Any
@@ -21,13 +20,13 @@ from tests.proofs.probing import (
     IDL,
     ServerProcess,
     Serving,
+    measuring,
     meet,
     milliseconds,
-    on_reactor,
     quantile,
     sleep,
 )
-from tests.proofs.proof import Figure, Progress, Proof
+from tests.proofs.proof import Figure, Progress
 from tests.servers import free_port
 from twisted_rpc import Client
 from twisted_rpc.client.retry import NO_RETRY
@@ -371,37 +370,15 @@ async def rolling(
             server.stop()
 
 
-#: By the names of the command's arguments.
-MEASURES: dict[str, Callable[[Any, Progress], Awaitable[Figure]]] = {
-    "deadlines": deadlines,
-    "frames": frames,
-    "overload": overload,
-    "rolling": rolling,
-    "storm": storm,
-}
-
-
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "only", nargs="*", choices=[*MEASURES, []], help="some of them (all)"
-    )
-
-
-def _run(options: Any, progress: Progress) -> list[Figure]:
-    async def main(reactor: Any) -> list[Figure]:
-        figures = []
-        for name in options.only or MEASURES:
-            figures.append(await MEASURES[name](reactor, progress))
-            progress(figures[-1].measured, always=True)
-        return figures
-
-    return on_reactor(main)
-
-
-PROOF = Proof(
+PROOF = measuring(
     name="load",
     what="overload, stalls, rolling restarts, deadlines and big frames",
     rows=(15, 17, 18, 22, 27),
-    run=_run,
-    options=_options,
+    measures={
+        "deadlines": deadlines,
+        "frames": frames,
+        "overload": overload,
+        "rolling": rolling,
+        "storm": storm,
+    },
 )

@@ -5,6 +5,7 @@ process or in another, peers that write frames by hand.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,7 +24,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from tests.proofs.proof import Figure, Progress, Proof
 from twisted_rpc import Client, Registry, Server, current_call, load_idl
+from twisted_rpc.errors import RPCError
 
 _T = TypeVar("_T")
 
@@ -116,6 +119,40 @@ def on_reactor(main: Callable[[Any], Awaitable[_T]]) -> _T:
         came[0].raiseException()
     result: _T = came[0]
     return result
+
+
+#: Takes the figure of one row.
+Measure = Callable[[Any, Progress], Awaitable[Figure]]
+
+
+def measuring(
+    name: str, what: str, rows: Sequence[int], measures: Mapping[str, Measure]
+) -> Proof:
+    """
+    @param measures: by the names of the command's arguments.
+
+    @return: a proof that takes them one after the other, all or some.
+    """
+
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "only", nargs="*", choices=[*measures, []], help="some of them (all)"
+        )
+
+    def run(chosen: Any, progress: Progress) -> list[Figure]:
+        async def main(reactor: Any) -> list[Figure]:
+            figures = []
+            for each in chosen.only or measures:
+                try:
+                    figures.append(await measures[each](reactor, progress))
+                except RPCError as error:
+                    raise AssertionError(f"{each}: {error}") from error
+                progress(figures[-1].measured, always=True)
+            return figures
+
+        return on_reactor(main)
+
+    return Proof(name=name, what=what, rows=rows, run=run, options=options)
 
 
 class Serving:

@@ -10,7 +10,6 @@ from collections import Counter
 from itertools import chain
 from typing import Any
 
-from tests.client.scripted import Scripted
 from tests.client.storms import Answer, Storm
 from tests.proofs.proof import Figure, Progress, Proof
 
@@ -51,19 +50,9 @@ def returning(outage: float, clients: int, seed: int) -> list[float]:
     @return: when each client is back, in seconds after the server.
     """
     storm = Storm(clients, 0, seed)
-    storm.answer = lambda connection, call: None
-    done: list[Any] = []
-    for shop in storm.shops:
-        shop.put(1).addBoth(done.append)
-    storm.run(1.5, step=0.1)
-    storm.down()
-    storm.run_exactly(outage)
-    storm.up()
-    storm.answer = Scripted.reply
-    since = storm.now
-    storm.run_exactly(min(5.0, outage + 0.5))
+    done, back = storm.restart(outage, min(5.0, outage + 0.5))
     assert done == [7] * clients, "a call was not answered"
-    return [each - since for each in storm.welcomes[clients:]]
+    return back
 
 
 def peak(back: list[float]) -> float:
