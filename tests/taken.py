@@ -14,8 +14,8 @@ from twisted_rpc.server.straight import StraightProtocol
 
 class Taken(ExitStack):
     """
-    Counts the frames that go the straight way, of all servers in this process, until
-    it is closed.
+    Counts the frames that go the straight way, of all servers in this process, and
+    sees that they are all there, until it is closed.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class Taken(ExitStack):
             protocol: StraightProtocol, data: bytes, offset: int, most: int
         ) -> tuple[int, int]:
             behind, frames = received(protocol, data, offset, most)
+            assert behind <= len(data), "a frame was taken that is not all there"
             self.frames += frames
             return behind, frames
 

@@ -5,6 +5,7 @@ Frames that are nearly those of the reference, by chance and by a seed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +46,9 @@ VALUES: Final[tuple[Any, ...]] = (
 )  # fmt: skip
 
 _VALUES: Final = tuple(json.dumps(each) for each in VALUES)
+
+#: Where a call may be cut so that what is left looks whole.
+_MARKS: Final = re.compile(rb',"timestamp"|"params"|}}|{"request_id"')
 
 #: Calls that are written as our client writes them: method, arguments, service.
 ALIKE: Final = (
@@ -243,8 +247,8 @@ def delivered(frame: bytes, random: Random) -> list[bytes]:
 
 def segmented(frames: Sequence[bytes], random: Random) -> list[bytes]:
     """
-    The reads in which frames arrive that are sent together: cut anywhere, now and
-    then with a length that is not its own.
+    The reads in which frames arrive that are sent together: cut anywhere, and where
+    something begins; now and then with a length that is not its own.
     """
     data = b""
     for frame in frames:
@@ -252,7 +256,8 @@ def segmented(frames: Sequence[bytes], random: Random) -> list[bytes]:
         if not random.getrandbits(9):
             length = max(0, length + random.choice((-1, 1, -length, 100, 2**31)))
         data += length.to_bytes(4, "big") + frame
-    cuts = (random.randrange(len(data)) for _ in range(random.getrandbits(2)))
+    marks = [found.start() for found in _MARKS.finditer(data)] or [0]
+    cuts = [random.choice(marks), random.randrange(len(data))][: random.getrandbits(2)]
     ends = sorted({0, len(data), *cuts})
     return [data[start:stop] for start, stop in pairwise(ends)]
 

@@ -14,7 +14,7 @@ from tests.proofs.proof import Figure, Progress, Proof
 from tests.taken import Taken
 
 #: Of so many frames that a run may stand for, one does.
-RUNS = 64
+RUNS = 16
 
 #: Frames of one target before it is closed, and looked at for what is left.
 LIFE = 50_000

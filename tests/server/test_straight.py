@@ -710,9 +710,9 @@ CHANGES: list[Callable[[bytes], bytes]] = [
 
 #: A request: how far its seq is from the next, and what it says.
 REQUESTS = st.tuples(
-    st.sampled_from([0] * 12 + [-1, -2, -3, 1, 5, 2000]),
+    st.sampled_from([0] * 30 + [-1, -2, -3, 1, 5, 2000]),
     st.sampled_from(
-        [("add", b"[5,3]")] * 6
+        [("add", b"[5,3]")] * 40
         + [
             ("add", b"[1,2]"),
             ("add", b'[1,"2"]'),
@@ -734,10 +734,10 @@ REQUESTS = st.tuples(
             ("missing", b"[]"),
         ]
     ),
-    st.sampled_from([10_000] * 6 + [1, 100, 5_000]),
-    st.sampled_from([None] * 6 + [0, -1, -2, -9, 3]),
+    st.sampled_from([10_000] * 20 + [1, 100, 5_000]),
+    st.sampled_from([None] * 20 + [0, -1, -2, -9, 3]),
     st.sampled_from(
-        [""] * 8
+        [""] * 40
         + [
             ',"attempt":2',
             ',"meta":{"a":"b"}',
@@ -746,11 +746,18 @@ REQUESTS = st.tuples(
             ',"timeout":7',
         ]
     ),
-    st.sampled_from([None] * 12 + CHANGES),
+    st.sampled_from([None] * 10 * len(CHANGES) + CHANGES),
 )
 
-#: Where bytes are cut.
-CUTS = st.lists(st.floats(0, 1), max_size=6)
+#: Where bytes are cut: at some place, or at the next of these texts behind it.
+CUTS = st.lists(
+    st.tuples(
+        st.integers(0, 999),
+        st.sampled_from([b',"timestamp"'] * 3 + [b"", b'{"request_id"', b"[", b"}}"]),
+    ),
+    min_size=2,
+    max_size=8,
+)
 
 
 class SameTests(SynchronousTestCase):
@@ -770,7 +777,7 @@ class SameTests(SynchronousTestCase):
         st.sampled_from([1] * 4 + [95, 990, 1015, 1026]),
         CUTS,
     )
-    def test_same(self, requests: list[Any], first: int, cuts: list[float]) -> None:
+    def test_same(self, requests: list[Any], first: int, cuts: list[Any]) -> None:
         """
         Whatever comes together, and however it is cut, is answered, and leaves
         behind, what it would by the long way.
@@ -790,7 +797,8 @@ class SameTests(SynchronousTestCase):
                     session, number, method, params, timeout=timeout, ack=ack, more=more
                 )
                 data += framed([made]) if change is None else change(made)
-            ends = sorted({0, len(data), *(int(cut * len(data)) for cut in cuts)})
+            places = (data.find(text, at * len(data) // 1000) for at, text in cuts)
+            ends = sorted({0, len(data), *(at for at in places if at >= 0)})
             return [data[start:stop] for start, stop in pairwise(ends)]
 
         try:
