@@ -87,7 +87,7 @@ class Scripted(Protocol):
             self.server.on_hello(self)
         elif message["service"] == "$rpc":
             self.controls.append(message)
-            if self.server.answers_controls:
+            if self.server.answers_controls and not message.get("ext"):
                 self.reply(message, {"state": "cancelled"})
         else:
             self.calls.append(message)

@@ -41,9 +41,11 @@ class Backoff:
         self._failures = 0
         self._drawn: float | None = None
 
-    def failed(self) -> float:
+    def failed(self, asked: float = 0.0) -> float:
         """
         An attempt to connect failed.
+
+        @param asked: seconds that a server which refused asked for.
 
         @return: seconds until the next.
         """
@@ -51,7 +53,11 @@ class Backoff:
         self._failures = min(self._failures + 1, 64)
         if self._drawn is None:
             self._drawn = self._chance()
-        return delay * (0.8 + 0.4 * self._drawn)
+        return max(
+            delay * (0.8 + 0.4 * self._drawn),
+            # Longer than what is asked, as C6 has it.
+            min(self._maximum, asked) * (1 + 0.2 * self._drawn),
+        )
 
     def dropped(self) -> float:
         """

@@ -200,7 +200,7 @@ class Connector:
         self._tried = 0
         self.failing = True
         self._log.info("cannot connect: {reason}", reason=error.message)
-        self._wait(max(self._backoff.failed(), error.retry_after or 0.0))
+        self._wait(self._backoff.failed(error.retry_after or 0.0))
         self._link.unreachable(error, permanent=permanent)
 
     def next_address(self) -> None:

@@ -377,7 +377,7 @@ class Link:
         self._refresh()
         if self._ack > self._told:
             self._told = self._ack
-            protocol.control("ack", [self._ack]).addErrback(lambda _: None)
+            protocol.control("ack", [self._ack], oneway=True)
 
     def succeeded(
         self, call: Call, message: ReplyMessage, protocol: ClientProtocol
@@ -438,7 +438,8 @@ class Link:
         protocol = call.flying
         self.end(call)
         if protocol is not None and not protocol.closing:
-            protocol.control("cancel", [call.id]).addErrback(lambda _: None)
+            # Whatever the answer is, nobody waits for it.
+            protocol.control("cancel", [call.id], oneway=True)
         if protocol is not None and protocol.going_away:
             self._let_go(protocol)
         if self.pool.queue:

@@ -19,7 +19,7 @@ from twisted_rpc.errors import (
     RemoteProtocolError,
     RPCError,
 )
-from twisted_rpc.wire.limits import Limits
+from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
     HELLO_ID,
@@ -32,6 +32,7 @@ from twisted_rpc.wire.messages import (
     read_plain_error,
     write_text,
 )
+from twisted_rpc.wire.text import is_bomb
 
 #: How a client talks: C{"auto"} asks, and stays plain with a plain server;
 #: C{"plain"} does not ask; C{"extended"} refuses plain servers.
@@ -228,6 +229,8 @@ class ClientConnection:
         return PlainServer()
 
     def _welcomed(self, message: ReplyMessage) -> Welcomed:
+        if is_bomb(bytes(message.result), MAX_STRUCTURE):
+            raise RemoteProtocolError(f"the answer to hello holds {_TOO_MUCH}")
         try:
             welcome = msgspec.json.decode(message.result, type=Welcome)
         except Exception as error:
@@ -283,6 +286,13 @@ class ClientConnection:
         """
         if message.error is not None:
             return self.error_of(message)
+        if is_bomb(bytes(message.result), MAX_STRUCTURE):
+            return RPCError(
+                Code.RESOURCE_EXHAUSTED,
+                f"the answer holds {_TOO_MUCH}",
+                executed="yes",
+                retry_after=-1.0,
+            )
         try:
             return msgspec.json.decode(message.result)
         except Exception as error:
@@ -290,6 +300,9 @@ class ClientConnection:
                 f"an answer that cannot be read: {error}"
             ) from error
 
+
+#: What would cost too much to read without knowing its type (delivery.md, X6).
+_TOO_MUCH: Final = f"more than {MAX_STRUCTURE} of '[{{:,'"
 
 #: Reads one frame, or raises anything.
 read_reply = msgspec.json.Decoder(ReplyMessage).decode

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from twisted_rpc.errors import Code, Executed, RPCError
+from twisted_rpc.wire.limits import MAX_STRUCTURE
+from twisted_rpc.wire.text import is_bomb
 
 #: Integers of the protocol itself.
 MAX_INTEGER: Final = 2**53 - 1
@@ -444,10 +446,11 @@ def _read_data(raw: msgspec.Raw) -> dict[str, Any] | None:
     """
     The members of a declared exception, as JSON values.
     """
-    if not bytes(raw):
+    text = bytes(raw)
+    if not text or is_bomb(text, MAX_STRUCTURE):
         return None
     try:
-        data = msgspec.json.decode(raw)
+        data = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

@@ -79,6 +79,13 @@ def too_wide(text: bytes, limit: int) -> bool:
     return len(text) > limit and sum(map(text.count, (b"[", b"{", b":", b","))) > limit
 
 
+def is_bomb(text: bytes, limit: int) -> bool:
+    """
+    The same, but for those in strings: a table in a string is no bomb.
+    """
+    return too_wide(text, limit) and too_wide(_STRING.sub(b"", text), limit)
+
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
