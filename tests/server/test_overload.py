@@ -577,6 +577,19 @@ class ThreadTests(OverloadTestCase):
         self.assertEqual(self.answer(behind)["result"], 1)
         self.assertEqual((self.counted("deadline"), self.counted("delay")), (1, 0))
 
+    def test_free_threads(self) -> None:
+        """
+        A server that is idle refuses nothing, whatever it did a moment ago: calls
+        that come together find a free thread each.
+        """
+        self.start(threads=8, thread_queue=9)
+        taught = self.running("blocking")
+        self.end_after(5.0)
+        self.assertEqual(self.answer(taught)["result"], 1)
+        hurried = [self.send("blocking", 1, timeout=500) for _ in range(8)]
+        self.end_after(0.0)
+        self.assertEqual([self.answer(it)["result"] for it in hurried], [1] * 8)
+
     def running(self, method: str) -> str:
         """
         @return: the id of a call that has its thread.

@@ -123,7 +123,8 @@ class Threads:
         if self.outstanding >= self._most:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
-        ahead, patience = len(self._arrived), self._patience
+        # Not those that wait for nothing but a free thread's attention.
+        ahead, patience = max(0, self.outstanding - self._threads), self._patience
         wait = patience.wait(ahead, now)
         if patience.in_vain(request, wait, now + wait):
             raise self._refusal(
