@@ -76,7 +76,10 @@ class Control:
             )
         else:
             if isinstance(result, Deferred):
-                result.addCallbacks(
+                # It has its place among the calls of the connection: else there
+                # would be no bound on what the store is asked.
+                protocol.hold()
+                result.addBoth(self._ended).addCallbacks(
                     self._answered,
                     self._failed,
                     callbackArgs=(message.request_id, oneway),
@@ -87,23 +90,41 @@ class Control:
                 message.request_id, msgspec.json.encode(result), protocol.stamp
             )
         if not oneway:
-            protocol.send_frame(body)
+            self._send(message.request_id, body)
+
+    def _send(self, request_id: str, body: bytes) -> None:
+        """
+        Send an answer, or say that the peer would not take it (W4).
+        """
+        protocol = self._protocol
+        if protocol.closing:
+            return
+        limit = protocol.connection.peer_max_frame
+        if len(body) > limit:
+            error = RPCError(
+                Code.RESOURCE_EXHAUSTED,
+                f"frame of {len(body)} bytes exceeds the limit of {limit} bytes",
+                executed="yes",
+                retry_after=-1.0,
+            )
+            body = write_error(request_id, error, protocol.stamp, extended=True)
+        protocol.send_frame(body)
+
+    def _ended(self, result: Any) -> Any:
+        self._protocol.free()
+        return result
 
     def _answered(self, result: Any, request_id: str, oneway: bool) -> None:
-        if not oneway and not self._protocol.closing:
-            self._protocol.send_frame(
-                write_reply(
-                    request_id, msgspec.json.encode(result), self._protocol.stamp
-                )
-            )
+        if not oneway:
+            text = msgspec.json.encode(result)
+            self._send(request_id, write_reply(request_id, text, self._protocol.stamp))
 
     def _failed(self, failure: Failure, request_id: str, oneway: bool) -> None:
         failure.trap(RPCError)
         error: Any = failure.value
-        if not oneway and not self._protocol.closing:
-            self._protocol.send_frame(
-                write_error(request_id, error, self._protocol.stamp, extended=True)
-            )
+        if not oneway:
+            stamp = self._protocol.stamp
+            self._send(request_id, write_error(request_id, error, stamp, extended=True))
 
     def _params(self, text: bytes) -> list[Any]:
         _expect(

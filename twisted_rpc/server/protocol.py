@@ -68,6 +68,7 @@ class ServerProtocol(StraightProtocol):
     __slots__ = (
         "_busy_at",
         "_connected_at",
+        "_faulty",
         "_receive",
         "_secured",
         "_services",
@@ -114,6 +115,8 @@ class ServerProtocol(StraightProtocol):
         self._waiting: dict[str, list[Waiting]] = {}
         self._stamp = b""
         self._connected_at = self.heard
+        # It has sent what is not legal.
+        self._faulty = False
 
     # -- the connection begins ------------------------------------------------------
 
@@ -394,6 +397,10 @@ class ServerProtocol(StraightProtocol):
         self.inflight += 1
         if self.inflight >= self.limits.max_inflight:
             self.restricted = True
+            if self.inflight >= 2 * self.limits.max_inflight:
+                # Whether they are refused is for the store to say, which is slower
+                # than a peer that does not care: it is not read meanwhile.
+                self.stop_frames()
 
     def free(self) -> None:
         """
@@ -401,6 +408,8 @@ class ServerProtocol(StraightProtocol):
         """
         self.inflight -= 1
         self.restricted = self.going_away or self.inflight >= self.limits.max_inflight
+        if self._frames_stopped and self.connection.extended:
+            self.start_frames()
 
     # -- answers ------------------------------------------------------------------------
 
@@ -520,11 +529,14 @@ class ServerProtocol(StraightProtocol):
         """
         Answer what is not legal, and close the connection if it has to be.
         """
-        self._log.info(
+        # Once a connection: some of it can be sent as often as one likes.
+        tell = self._log.debug if self._faulty else self._log.info
+        tell(
             "{peer} sent what is not legal: {reason}",
             peer=self.peer,
             reason=refused.error.message,
         )
+        self._faulty = True
         self.shared.counters.errors[refused.error.code.value] += 1
         if not refused.silent:
             self.send_frame(self.connection.write_refusal(refused, self.stamp))
