@@ -10,7 +10,7 @@ from tests.client.scripted import Scripted, ScriptedCase, answered
 from twisted_rpc.wire.limits import MAX_STRUCTURE
 
 #: More of the marks of structure than a message may hold.
-WIDE = [[]] * MAX_STRUCTURE
+WIDE: list[list[int]] = [[]] * MAX_STRUCTURE
 
 
 class HostileServerTests(ScriptedCase):
