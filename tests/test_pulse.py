@@ -4,6 +4,7 @@ Tests for how old what is read may be.
 
 from __future__ import annotations
 
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from twisted_rpc.pulse import BEAT, FRESH, REST, Pulse
 from twisted_rpc.testing import MemoryClock
-from twisted_rpc.transport import FrameProtocol, _waits
+from twisted_rpc.transport import READ, FrameProtocol, _waiting
 from twisted_rpc.wire.limits import Limits
 
 
@@ -151,9 +152,40 @@ class SocketTests(TestCase):
         """
         What came meanwhile is as old as the pause; what comes after it is not.
         """
-        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
-
         clock = Clock()
+        protocol, peer = await self._connect(clock)
+        protocol.stop_frames()
+        peer.write(b"\0\0\0\1x")
+        while not _waiting(protocol.transport.fileno()):
+            await self._turn()
+        clock.advance(0.1)
+        protocol.start_frames()
+        await protocol.next()
+        protocol.stop_frames()
+        clock.advance(0.1)
+        protocol.start_frames()
+        peer.write(b"\0\0\0\1x")
+        await protocol.next()
+        self.assertEqual([round(age, 3) for age in protocol.ages], [0.1, 0.0])
+
+    async def test_never_empty(self) -> None:
+        """
+        From a peer that always has more to send each read is full, and yet none
+        is older than what the kernel can hold.
+        """
+        clock = Clock()
+        protocol, peer = await self._connect(clock)
+        protocol.transport.getHandle().setsockopt(SOL_SOCKET, SO_RCVBUF, 4 * READ)
+        peer.write((b"\0\0\xff\xfc" + bytes(READ - 4)) * 200)
+        for _ in range(200):
+            await protocol.next()
+            clock.advance(0.01)
+        self.assertTrue(0.02 < max(protocol.ages) < 0.5, max(protocol.ages))
+
+    async def _connect(self, clock: Clock) -> tuple[Dated, Any]:
+        """
+        @return: one end, and the transport of the other.
+        """
         accepted: list[Dated] = []
 
         class Accepting(Factory):
@@ -161,6 +193,7 @@ class SocketTests(TestCase):
                 accepted.append(Dated(clock))
                 return accepted[-1]
 
+        reactor = _reactor()
         server = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port: Any = await server.listen(Accepting())
         self.addCleanup(port.stopListening)
@@ -168,19 +201,15 @@ class SocketTests(TestCase):
         peer: Any = await client.connect(Factory.forProtocol(Protocol))
         self.addCleanup(peer.transport.abortConnection)
         while not accepted or accepted[0].transport is None:
-            await deferLater(reactor, 0.001)
-        (protocol,) = accepted
-        self.addCleanup(protocol.abort)
-        protocol.stop_frames()
-        peer.transport.write(b"\0\0\0\1x")
-        while not _waits(protocol.transport.fileno()):
-            await deferLater(reactor, 0.001)
-        clock.advance(0.1)
-        protocol.start_frames()
-        await protocol.next()
-        protocol.stop_frames()
-        clock.advance(0.1)
-        protocol.start_frames()
-        peer.transport.write(b"\0\0\0\1x")
-        await protocol.next()
-        self.assertEqual([round(age, 3) for age in protocol.ages], [0.1, 0.0])
+            await self._turn()
+        self.addCleanup(accepted[0].abort)
+        return accepted[0], peer.transport
+
+    async def _turn(self) -> None:
+        await deferLater(_reactor(), 0.001)
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one
+
+    return reactor

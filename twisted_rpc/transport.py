@@ -13,6 +13,7 @@ import os
 import socket
 from fcntl import ioctl
 from struct import Struct
+from sys import byteorder
 from termios import FIONREAD
 from typing import Any, ClassVar
 
@@ -94,6 +95,8 @@ class FrameProtocol(Int32StringReceiver):
         "_held_size",
         "_lost",
         "_more",
+        "_more_left",
+        "_more_seen",
         "_more_since",
         "_needed",
         "_out",
@@ -133,9 +136,11 @@ class FrameProtocol(Int32StringReceiver):
         self.MAX_LENGTH = limits.max_frame
         self.paused = False
         self.heard = self.arrived = clock.seconds()
-        # The kernel may hold more than was read; since when.
+        # The kernel may hold more than was read; since when, and how many bytes
+        # it held when it was last asked.
         self._more = False
-        self._more_since = 0.0
+        self._more_since = self._more_seen = 0.0
+        self._more_left = 0
         self._read_size = READ
         self.closing = False
         self.frames_received = 0
@@ -256,7 +261,7 @@ class FrameProtocol(Int32StringReceiver):
             since = max(self.heard, self._pulse.looked(now))
         if self._more:
             since = min(since, self._more_since)
-            self._more = size >= self._read_size
+            self._less(now, size)
         elif size >= self._read_size:
             self._more_to_come(since)
         self.arrived = now
@@ -265,17 +270,44 @@ class FrameProtocol(Int32StringReceiver):
             self.aged(now - since)
 
     def _more_to_come(self, since: float) -> None:
+        """
+        What is read next may have waited since then.
+        """
         if not self._more:
             self._more = True
             self._more_since = since
+            self._ask(self._seconds())
+
+    def _ask(self, now: float) -> None:
+        """
+        How much there is; where the kernel does not tell, what one read takes.
+        """
+        self._more_seen = now
+        self._more_left = (
+            _waiting(self.transport.fileno()) if self._direct else self._read_size
+        )
+
+    def _less(self, now: float, size: int) -> None:
+        """
+        So many bytes of what may have waited were read.  When those that were
+        there have been, the rest has come since: from a peer that always has more
+        to send, a read that is not full would never show it.
+        """
+        self._more_left -= size
+        if size < self._read_size:
+            self._more = False
+        elif self._more_left <= 0:
+            self._more_since = self._more_seen
+            self._ask(now)
 
     def _look(self) -> None:
         """
         Reading goes on: what was sent meanwhile is as old as the pause, but the
         answer to what we have just sent is not.
         """
-        if self._more and not (self._direct and _waits(self.transport.fileno())):
-            self._more = False
+        if self._more:
+            self._ask(self._seconds())
+            self._more = self._direct and self._more_left > 0
 
     def aged(self, age: float) -> None:
         """
@@ -711,15 +743,15 @@ def _host(address: Any) -> object:
     return getattr(address, "host", None)
 
 
-def _waits(descriptor: int) -> bool:
+def _waiting(descriptor: int) -> int:
     """
-    Whether the kernel has something to read.
+    Bytes that the kernel has to read.
     """
     try:
-        return ioctl(descriptor, FIONREAD, bytes(4)) != bytes(4)
+        return int.from_bytes(ioctl(descriptor, FIONREAD, bytes(4)), byteorder)
     except OSError:
         # It is being closed.
-        return False
+        return 0
 
 
 def peer_name(transport: ITransport) -> str:
