@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
@@ -186,6 +188,40 @@ class SQLiteTests(TestCase):
         await store._ask(lambda tx: tx.execute("PRAGMA max_page_count = 100000"))
         self.assertIsNone(await store.complete(Key(session, 1), found.fence, big))
         self.assertEqual((await store.claim(claim(1))).outcome, big)
+
+    async def test_locked_at_the_end(self) -> None:
+        """
+        Somebody who has locked the file for long does not hold the end up for
+        longer than one step may take, however many wait; what fails is told.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        asked = [store.detach(session) for _ in range(600)]
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        await store.stop()
+        self.assertLess(time.monotonic() - begun, 10 * store.patience)
+        for each in asked:
+            error = await self.assertFailure(each, StoreError)
+            self.assertIn("calls.db: database is locked", str(error))
+        (event,) = [it for it in said if "not recorded" in (it["log_format"] or "")]
+        self.assertIn("database is locked", str(event["error"]))
+
+    async def test_locked_before_it_connects(self) -> None:
+        """
+        The same if it is locked before the thread has opened it.
+        """
+        store = await self.opened()
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        await self.assertFailure(store.totals(), StoreError)
 
     async def test_our_tables(self) -> None:
         """

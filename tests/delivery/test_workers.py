@@ -4,6 +4,7 @@ Tests for L{twisted_rpc.delivery.sql.workers}.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -234,6 +235,76 @@ class WorkersTests(TestCase):
         self.assertEqual((str(error), error.ambiguous), ("nobody there", True))
         self.database.fails.clear()
         self.assertEqual(await self.workers.ask(self.step("c")), "c")
+
+    async def test_never_there(self) -> None:
+        """
+        Where no transaction was begun nothing can have been committed.
+        """
+        self.database.fails["connect"] = [DatabaseError("nobody there")] * 1000
+        error = await self.assertFailure(self.workers.ask(self.step("a")), StoreError)
+        self.assertEqual((str(error), error.ambiguous), ("nobody there", False))
+
+    def held(self) -> Callable[[], None]:
+        """
+        Hold the thread, so that what is asked for waits.
+
+        @return: lets it go on.
+        """
+        hold, held = Event(), Event()
+
+        def first(_: Connection) -> None:
+            held.set()
+            hold.wait()
+
+        self.workers.ask(first)
+        held.wait()
+        return hold.set
+
+    async def test_lost_with_many(self) -> None:
+        """
+        The same if there were several in the transaction: each may have been done.
+        """
+
+        def broken(tx: Connection) -> None:
+            tx.database.fails["commit"] = [DatabaseError("lost")]
+            tx.database.fails["connect"] = [DatabaseError("nobody there")] * 1000
+
+        go_on = self.held()
+        asked = [self.workers.ask(step) for step in (self.step("a"), broken)]
+        go_on()
+        for each in asked:
+            error = await self.assertFailure(each, StoreError)
+            self.assertEqual((str(error), error.ambiguous), ("nobody there", True))
+
+    async def test_impatient_together(self) -> None:
+        """
+        All that waits for a database that cannot be used waits no longer than one
+        would, and then fails together; so the end does not take longer either.
+        """
+        workers = Workers(
+            reactor, self.connect, self.grown.append, together=8, patience=0.1
+        )
+        asked = [workers.ask(self.step("a"), alone=n % 3 == 0) for n in range(100)]
+        for what in ("begin", "connect"):
+            self.database.fails[what] = [DatabaseError("busy")] * 1000
+        await workers.stop()
+        for each in asked:
+            await self.assertFailure(each, StoreError)
+        attempts = self.database.told.count("begin") + self.database.told.count(
+            "connect"
+        )
+        self.assertLess(attempts, 10)
+
+    async def test_busy_together(self) -> None:
+        """
+        What waits together for what passes is done in one transaction then.
+        """
+        go_on = self.held()
+        asked = [self.workers.ask(self.step(name)) for name in "abc"]
+        self.database.fails["begin"] = [DatabaseError("busy")] * 2
+        go_on()
+        self.assertEqual(await gatherResults(asked), list("abc"))
+        self.assertEqual(self.database.told[-5:], ["begin", "a", "b", "c", "commit"])
 
     async def test_broken_rollback(self) -> None:
         """

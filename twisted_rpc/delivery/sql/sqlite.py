@@ -83,6 +83,10 @@ _TABLES: Final = frozenset(
     }
 )
 
+#: Seconds that one attempt waits for others that write, at most; between two it is
+#: seen who has waited long enough.
+_ATTEMPT: Final = 1.0
+
 #: SQLite's own numbers, without the details.
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -99,7 +103,7 @@ class SQLiteConnection:
 
     def __init__(self, path: Path, wall: Callable[[], float], patience: float) -> None:
         """
-        @param patience: seconds to wait for other processes that write.
+        @param patience: seconds to wait for others that write.
         """
         self._path = path
         self._running = False
@@ -293,7 +297,12 @@ class SQLiteStore(SQLStore):
         return succeed(None)
 
     def _connect(self) -> SQLiteConnection:
-        return SQLiteConnection(self.path, self._wall, self.patience)
+        try:
+            return SQLiteConnection(
+                self.path, self._wall, min(self.patience, _ATTEMPT)
+            )
+        except sqlite3.Error as error:
+            raise StoreError(self._why(error)) from error
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, OSError):
@@ -313,7 +322,7 @@ class SQLiteStore(SQLStore):
         if not self.path.exists():
             # Answers and ids of sessions are nobody else's business.
             self.path.touch(0o600)
-        connection = self._connect()
+        connection = SQLiteConnection(self.path, self._wall, self.patience)
         try:
             connection.begin()
             for table in TABLES:

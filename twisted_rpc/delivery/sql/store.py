@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_rpc.delivery.bounds import SharedStore
 from twisted_rpc.delivery.claims import (
@@ -37,6 +39,9 @@ class SQLStore(SharedStore):
     What the stores in databases have in common.
     """
 
+    _log = Logger(namespace="twisted_rpc.delivery")
+
+    name: str
     durable: Final = True
     shared: Final = True
     classes: Final = ("readonly", "idempotent", "once", "transactional")
@@ -84,8 +89,24 @@ class SQLStore(SharedStore):
         """
         if self._workers is None:
             return succeed(None)
-        self._workers.ask(lambda tx: self._transitions.settle(tx, self.owner))
-        return self._workers.stop().addCallback(self._stopped)
+        return self._end_life(self._workers).addCallback(self._stopped)
+
+    def _end_life(self, workers: Workers) -> Deferred[Any]:
+        """
+        Settle what this life leaves, as the last step of C{workers}.
+        """
+        settled = workers.ask(lambda tx: self._transitions.settle(tx, self.owner))
+        settled.addErrback(self._not_settled)
+        return workers.stop()
+
+    def _not_settled(self, failure: Failure) -> None:
+        # Others, and its next life, do that when they find it gone.
+        failure.trap(StoreError)
+        self._log.warn(
+            "{name}: the end of this server is not recorded: {error}",
+            name=self.name,
+            error=failure.value,
+        )
 
     def _stopped(self, _: Any) -> None:
         self._workers = None

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from threading import Condition, Event, Thread
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
+from threading import Condition, Thread
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -82,13 +83,21 @@ Step = Callable[[Any], Any]
 
 
 class _Asked:
-    __slots__ = ("alone", "deferred", "since", "step")
+    """
+    @ivar ambiguous: it may have been done, and nobody knows.
+    """
+
+    __slots__ = ("alone", "ambiguous", "deferred", "since", "step")
 
     def __init__(self, step: Step, alone: bool) -> None:
         self.step = step
         self.alone = alone
+        self.ambiguous = False
         self.deferred: Deferred[Any] = Deferred()
         self.since = time.monotonic()
+
+    def failure(self, text: str) -> Failure:
+        return Failure(StoreError(text, ambiguous=self.ambiguous))
 
 
 class Workers:
@@ -112,7 +121,8 @@ class Workers:
         @param committed: called in the thread with what each transaction has
             added.
         @param together: steps in one transaction, at most.
-        @param patience: seconds in which a step is tried again.
+        @param patience: seconds, from when it is asked for, in which a step is
+            tried again.  What waits meanwhile waits no longer.
         """
         self._reactor = reactor
         self._connect = connect
@@ -121,7 +131,6 @@ class Workers:
         self._patience = patience
         self._queue: deque[_Asked] = deque()
         self._waiting = Condition()
-        self._stopping = Event()
         self._closed = False
         self._ends: list[Deferred[None]] = []
         self._done: deque[tuple[Sequence[_Asked], Sequence[Any]]] = deque()
@@ -159,7 +168,6 @@ class Workers:
         """
         if not self._closed:
             self._closed = True
-            self._stopping.set()
             with self._waiting:
                 self._waiting.notify_all()
         return gatherResults(self._ends)
@@ -170,18 +178,38 @@ class Workers:
         thread = _Thread(self)
         try:
             while (batch := self._take()) is not None:
-                done = batch, thread.run(batch)
-                with self._waiting:
-                    self._done.append(done)
-                    first = len(self._done) == 1
-                if first:
-                    # To wake the reactor takes a system call; once is enough.
-                    self._reactor.callFromThread(self._deliver)
+                thread.run(batch)
         finally:
             thread.let_go()
             self._reactor.callFromThread(ended.callback, None)
 
-    def _take(self) -> list[_Asked] | None:
+    def _tell(self, asked: Sequence[_Asked], results: Sequence[Any]) -> None:
+        if not asked:
+            return
+        with self._waiting:
+            self._done.append((asked, results))
+            first = len(self._done) == 1
+        if first:
+            # To wake the reactor takes a system call; once is enough.
+            self._reactor.callFromThread(self._deliver)
+
+    def _is_late(self, asked: _Asked) -> bool:
+        return time.monotonic() - asked.since >= self._patience
+
+    def _late(self, batch: deque[_Asked]) -> list[_Asked]:
+        """
+        The database cannot be reached.
+
+        @return: those of C{batch}, and then of the queue, that wait no longer.
+        """
+        late = []
+        with self._waiting:
+            for queue in (batch, self._queue):
+                while queue and self._is_late(queue[0]):
+                    late.append(queue.popleft())
+        return late
+
+    def _take(self) -> deque[_Asked] | None:
         """
         Wait for something to do.
 
@@ -193,7 +221,7 @@ class Workers:
                 if self._closed:
                     return None
                 self._waiting.wait()
-            batch = [queue.popleft()]
+            batch = deque([queue.popleft()])
             if batch[0].alone:
                 return batch
             while queue and len(batch) < self._most and not queue[0].alone:
@@ -222,44 +250,78 @@ class _Thread:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._connection: Connection | None = None
+        self._transaction: Any = None
+        self._committing = False
 
-    def run(self, batch: Sequence[_Asked]) -> list[Any]:
-        if len(batch) > 1 and self._connection is not None:
-            try:
-                return self._transaction([each.step for each in batch])
-            except Exception as error:  # noqa: BLE001 - each learns its own below
-                self._undo(error)
-        return [self._alone(each) for each in batch]
-
-    def _transaction(self, steps: Sequence[Step]) -> list[Any]:
-        if self._connection is None:
-            self._connection = self._workers._connect()
-        transaction = self._connection.begin()
-        results = [step(transaction) for step in steps]
-        self._connection.commit()
-        self._workers._committed(transaction.grown)
-        return results
-
-    def _alone(self, asked: _Asked) -> Any:
+    def run(self, batch: deque[_Asked]) -> None:
         """
-        Do one step, again and again if need be; all of them may be done twice.
+        Do what was asked for in one transaction; if that fails, each in its own,
+        again and again if need be.
         """
-        ambiguous = False
-        for attempt in range(1_000_000):
+        pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
+        together = True
+        while self._begin(batch, pauses):
+            some = list(batch) if together else [batch[0]]
             try:
-                return self._transaction([asked.step])[0]
+                results = self._commit(some)
             except Exception as error:  # noqa: BLE001 - sorted below
                 text, again = self._undo(error)
+                if self._committing and self._connection is None:
+                    for each in some:
+                        each.ambiguous = True
+                if len(some) > 1:
+                    # Each learns its own.
+                    together = False
+                    continue
                 if text is None:
-                    return Failure(error)
-                # A commit that failed with the connection may have worked.
-                ambiguous = ambiguous or self._connection is None
-                waited = time.monotonic() - asked.since
-                if not again or waited >= self._workers._patience:
-                    return Failure(StoreError(text, ambiguous=ambiguous))
-                pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
-            self._workers._stopping.wait(pause)
-        raise AssertionError
+                    results = [Failure(error)]
+                elif again and not self._workers._is_late(some[0]):
+                    time.sleep(next(pauses))
+                    continue
+                else:
+                    results = [some[0].failure(text)]
+            for _ in some:
+                batch.popleft()
+            self._workers._tell(some, results)
+
+    def _begin(self, batch: deque[_Asked], pauses: Iterator[float]) -> bool:
+        """
+        Begin a transaction, or tell those who have waited for one too long.
+
+        @return: C{False}: nobody waits for it any more.
+        """
+        while batch:
+            try:
+                if self._connection is None:
+                    self._connection = self._workers._connect()
+                self._transaction = self._connection.begin()
+            except Exception as error:  # noqa: BLE001 - sorted below
+                text, again = self._undo(error)
+                late = self._workers._late(batch) if again else [*batch]
+                self._workers._tell(
+                    late,
+                    [
+                        Failure(error) if text is None else it.failure(text)
+                        for it in late
+                    ],
+                )
+                if not again:
+                    return False
+                time.sleep(next(pauses))
+            else:
+                return True
+        return False
+
+    def _commit(self, asked: Sequence[_Asked]) -> list[Any]:
+        connection, transaction = self._connection, self._transaction
+        assert connection is not None
+        self._committing = False
+        results = [each.step(transaction) for each in asked]
+        # If it fails with the connection it may have worked.
+        self._committing = True
+        connection.commit()
+        self._workers._committed(transaction.grown)
+        return results
 
     def _undo(self, error: Exception) -> tuple[str | None, bool]:
         """
