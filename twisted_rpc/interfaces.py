@@ -257,9 +257,10 @@ class IDedupStore(Interface):
 
     def expire() -> Deferred[None]:
         """
-        Called every few seconds: renew what says that this server is alive,
-        settle what others left running, end sessions and drop records that are
-        older than C{retention} (D20, D28), keep to the bounds of size and count.
+        Called every few seconds: renew what says that this server is alive, unless
+        the store does so by itself, settle what others left running, end sessions
+        and drop records that are older than C{retention} (D20, D28), keep to the
+        bounds of size and count.
         """
 
     def totals() -> Deferred[Totals]:

@@ -292,8 +292,7 @@ class SQLBed(Bed):
 
     def die(self, store: Driven) -> None:
         self.lapse(store)
-        workers = store._workers
-        if workers is not None:
+        for workers in {store._workers, getattr(store, "_keeper", None)} - {None}:
             store.turn.result(workers.stop())
 
 
@@ -385,6 +384,12 @@ class QuickPostgresStore(PostgresStore):
 
     def _connect(self) -> PostgresConnection:
         return self._spare.pop() if self._spare else _Kept(self._conninfo, self._spare)
+
+    def expire(self) -> Deferred[None]:
+        # Its own clock stands still.
+        return self._renewed().addCallback(
+            lambda _: super(PostgresStore, self).expire()
+        )
 
 
 class PostgresBed(SQLBed):
@@ -516,6 +521,10 @@ class _Blocking(RedisStore):
 
     def _connect(self) -> Any:
         return self._asked
+
+    def expire(self) -> Deferred[None]:
+        # Its own clock stands still.
+        return self._renew().addCallback(lambda _: super(_Blocking, self).expire())
 
 
 class RedisBed(Bed):

@@ -4,12 +4,15 @@ Tests for L{twisted_rpc.delivery.sql.postgres}.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.servers import free_port, postgres
@@ -58,6 +61,8 @@ class PostgresStoreTests(DedupStoreTests, TestCase):
 
     def crash(self, store: PostgresStore) -> None:
         """Its lease is over."""
+        lease: Any = store._lease
+        lease.stop()
         store._transitions.settle = lambda *_: None  # type: ignore[method-assign]
         self.execute("UPDATE rpc_owners SET lease = 0 WHERE owner = %s", store.owner)
 
@@ -131,6 +136,95 @@ class PostgresTests(TestCase):
         self.assertEqual(
             [row.state.value for row in states if row], ["IN_DOUBT", "IN_PROGRESS"]
         )
+
+    async def test_busy(self) -> None:
+        """
+        A server whose connections are all busy with long transactions is alive all
+        the same: its lease is renewed beside them.
+        """
+        store = await self.opened(lease=0.6)
+        other = await self.opened()
+        session = (await store.attach("ada", None)).session
+        key = Key(session, 9)
+        await store.claim(Claim(key, "ada", "once", "Bank.pay", b"[1]"))
+        ends = Event()
+        self.addCleanup(ends.set)
+
+        def slow(_: Any) -> bytes:
+            ends.wait(10)
+            return b"1"
+
+        asked = [store.transact(self.claim(session, n), slow) for n in (1, 2, 3)]
+        for _ in range(5):
+            await deferLater(reactor, 0.3)
+            await other.expire()
+            row: Any = await other.find(key)
+            self.assertEqual(row.state.value, "IN_PROGRESS")
+        ends.set()
+        found = await gatherResults(asked)
+        self.assertEqual([each.outcome for each in found], [b"1"] * 3)
+
+    async def test_given_up_too_early(self) -> None:
+        """
+        A server that others have taken for gone, and that goes on, is alive again,
+        and the sessions of those who are connected to it are in use: they do not
+        expire.  One that somebody else uses meanwhile stays theirs.
+        """
+        store = await self.opened(node="a", lease=0.6, retention=5)
+        other = await self.opened(node="b", retention=5)
+        used, left, moved = [
+            (await store.attach("ada", None)).session for _ in range(3)
+        ]
+        await store.detach(left)
+        await other._ask(lambda tx: other._transitions.settle(tx, store.owner))
+        await other.attach("ada", moved)
+        owners: dict[str, str] = {}
+        for _ in range(100):
+            await deferLater(reactor, 0.05)
+            owners = {
+                row.session: row.attached.partition("/")[0]
+                for row in await other.sessions(9)
+            }
+            if owners[used]:
+                break
+        self.assertEqual(owners, {used: "a", left: "", moved: "b"})
+        await other.expire()
+        await other._ask(
+            lambda tx: tx.execute(
+                "UPDATE rpc_holders SET detached = detached - 9 WHERE detached > 0"
+            )
+        )
+        await other.expire()
+        rows = await other.sessions(9)
+        self.assertEqual({row.session for row in rows}, {used, moved})
+
+    async def test_silent_server(self) -> None:
+        """
+        A database server that is gone without a word is noticed by TCP in bounded
+        time, unless the address says otherwise; nor is anything else of it overruled.
+        """
+
+        def options(url: str) -> list[int]:
+            connection = PostgresConnection(url)
+            self.addCleanup(connection.close)
+            with socket.socket(fileno=os.dup(connection._database.fileno())) as it:
+                return [
+                    it.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (
+                        socket.TCP_KEEPIDLE,
+                        socket.TCP_KEEPINTVL,
+                        socket.TCP_KEEPCNT,
+                        socket.TCP_USER_TIMEOUT,
+                    )
+                ]
+
+        self.assertEqual(options(self.url), [5, 2, 3, 10_000])
+        own = f"{self.url}&keepalives_idle=77&tcp_user_timeout=0&application_name=mine"
+        self.assertEqual(options(own), [77, 2, 3, 0])
+        connection = PostgresConnection(own)
+        self.addCleanup(connection.close)
+        (name,) = connection._database.execute("SHOW application_name").fetchone()
+        self.assertEqual(name, "mine")
 
     async def test_session_that_ends_while_it_is_used(self) -> None:
         """

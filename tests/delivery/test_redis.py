@@ -53,6 +53,8 @@ class RedisStoreTests(DedupStoreTests, TestCase):
 
     def crash(self, store: RedisStore) -> Any:
         """Its lease is over."""
+        lease: Any = store._lease
+        lease.stop()
         life: Any = store._connection
         stopped = life.execute_command("ZADD", f"{self.prefix}owners", "1", store.owner)
         run = store._run
@@ -148,6 +150,42 @@ class RedisTests(TestCase):
             key = Key("@ada", 0, f"{timestamp}")
             late = Claim(key, "ada", "once", "Bank.pay", b"[1]", timestamp)
             self.assertIs((await store.claim(late)).verdict, verdict)
+
+    async def test_given_up_too_early(self) -> None:
+        """
+        A server that others have taken for gone, and that goes on, is alive again,
+        and the sessions of those who are connected to it are in use.  One that
+        somebody else uses meanwhile stays theirs.
+        """
+        options = {"prefix": "early:", "sessions_per_principal": 9_999}
+        store = self.store(redis(), node="a", lease=0.6, **options)
+        other = self.store(redis(), node="b", **options)
+        for each in (store, other):
+            await each.start(reactor)
+        used, left, moved = [
+            (await store.attach("ada", None)).session for _ in range(3)
+        ]
+        await store.detach(left)
+        # More than a script may unpack.
+        store.attached.update(f"{n:032x}" for n in range(9_000))
+        owner, other.owner = other.owner, store.owner
+        await other._run("stop")
+        other.owner = owner
+        await other.attach("ada", moved)
+        owners: dict[str, str] = {}
+        for _ in range(100):
+            await deferLater(reactor, 0.05)
+            rows = await other.sessions(9)
+            owners = {row.session: row.attached.partition("/")[0] for row in rows}
+            if owners[used]:
+                break
+        self.assertEqual(owners, {used: "a", left: "", moved: "b"})
+        idle = {row.session for row in rows if row.idle}
+        self.assertEqual(idle, {left})
+        await store._renew()
+        await other.expire()
+        alive = await other._ask("ZCARD", "early:owners")
+        self.assertEqual(alive, 2)
 
     async def test_what_once_needs(self) -> None:
         """

@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
@@ -200,17 +201,41 @@ class SQLiteTests(TestCase):
         self.addCleanup(other.close)
         other.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
-        asked = [store.detach(session) for _ in range(600)]
-        said: list[Any] = []
-        globalLogPublisher.addObserver(said.append)
-        self.addCleanup(globalLogPublisher.removeObserver, said.append)
-        await store.stop()
+        asked: list[Deferred[Any]] = [store.detach(session) for _ in range(600)]
+        with capturedLogs() as said:
+            await store.stop()
         self.assertLess(time.monotonic() - begun, 10 * store.patience)
         for each in asked:
             error = await self.assertFailure(each, StoreError)
             self.assertIn("calls.db: database is locked", str(error))
-        (event,) = [it for it in said if "not recorded" in (it["log_format"] or "")]
+        (event,) = [it for it in said if "not recorded" in it["log_format"]]
         self.assertIn("database is locked", str(event["error"]))
+
+    async def test_long_transaction(self) -> None:
+        """
+        A process whose transaction holds the file is alive for the others, who
+        wait for it as long as they are patient.
+        """
+        store, other = await self.opened(), await self.opened()
+        session = (await store.attach(ADA, None)).session
+        once = Claim(Key(session, 1), ADA, "once", "Bank.pay", b"[1]")
+        await store.claim(once)
+        ends, runs = Event(), Event()
+        self.addCleanup(ends.set)
+
+        def slow(_: Any) -> bytes:
+            runs.set()
+            ends.wait(10)
+            return b"1"
+
+        claim = Claim(Key(session, 2), ADA, "transactional", "Bank.pay", b"[1]")
+        asked = store.transact(claim, slow)
+        runs.wait()
+        await self.assertFailure(other.expire(), StoreError)
+        ends.set()
+        self.assertEqual((await asked).outcome, b"1")
+        await other.expire()
+        self.assertIs((await other.claim(once)).verdict, Verdict.WAIT)
 
     async def test_locked_before_it_connects(self) -> None:
         """

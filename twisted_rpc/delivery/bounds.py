@@ -51,6 +51,7 @@ class SharedStore:
     @ivar node: the server's name, among those that share the store.
     @ivar named: whether it was given one.
     @ivar owner: this life of it, once it has begun.
+    @ivar attached: the sessions that connections to it use.
     @ivar session_bytes: answers kept for one session.
     @ivar principal_bytes: answers kept for one principal's requests that have no
         session.
@@ -90,6 +91,7 @@ class SharedStore:
         self.named = bool(node)
         self.node = node or socket.gethostname()
         self.owner = ""
+        self.attached: set[str] = set()
         self.patience = patience
         self.retention = retention
         self.window = window

@@ -10,7 +10,8 @@ local WINDOW, RETENTION = tonumber(ARGV[5]), tonumber(ARGV[6])
 local SESSION_BYTES, PRINCIPAL_BYTES = tonumber(ARGV[7]), tonumber(ARGV[8])
 local TOTAL_BYTES = tonumber(ARGV[9])
 local PER_PRINCIPAL, SESSIONS = tonumber(ARGV[10]), tonumber(ARGV[11])
-local A = {unpack(ARGV, 12)}
+local A = {}
+for i = 12, #ARGV do A[i - 11] = ARGV[i] end
 
 local RECORD, SESSION = 400, 1000
 local MOST = 1000
@@ -224,6 +225,28 @@ function STEP.begin()
     return 1
 end
 
+-- Nothing is done if others have taken this life for over.
+function STEP.renew()
+    -- lease
+    if not call('ZSCORE', P .. 'owners', ME) then return 0 end
+    call('ZADD', P .. 'owners', text(NOW + tonumber(A[1])), ME)
+    return 1
+end
+
+-- It goes on: who is connected here uses a session all the same.
+function STEP.revive()
+    -- lease, sessions
+    call('ZADD', P .. 'owners', text(NOW + tonumber(A[1])), ME)
+    for i = 2, #A do
+        if get(A[i], 'owner') == '' then
+            call('HSET', holder_key(A[i]), 'owner', ME)
+            call('SADD', P .. 'u:' .. ME, A[i])
+            call('ZREM', P .. 'idle', A[i])
+        end
+    end
+    return 1
+end
+
 function STEP.stop()
     settle(ME)
     return 1
@@ -408,8 +431,6 @@ function STEP.resolve()
 end
 
 function STEP.expire()
-    -- lease
-    call('ZADD', P .. 'owners', text(NOW + tonumber(A[1])), ME)
     settle_gone()
     local oldest = '(' .. text(NOW - RETENTION)
     for _, session in ipairs(call('ZRANGEBYSCORE', P .. 'idle', '-inf', oldest, 'LIMIT', 0, MOST)) do

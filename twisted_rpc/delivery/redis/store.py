@@ -34,6 +34,7 @@ from twisted_rpc.delivery.claims import (
     record_row,
     write_outcome,
 )
+from twisted_rpc.delivery.lease import Lease
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.table import Owner, State, Verdict
 from twisted_rpc.errors import Code, refusal
@@ -98,7 +99,7 @@ class RedisStore(SharedStore):
         @param once: serve C{once} methods.
         @param prefix: of every key.
         @param lease: seconds that a server is taken to be alive after its last
-            sign of life; those come every five.
+            sign of life; there are three in that time.
         @param limits: as of L{SharedStore}.
 
         @raise ImportError: txredisapi is not installed.
@@ -133,6 +134,7 @@ class RedisStore(SharedStore):
         )
         self._reactor: Any = None
         self._connection: Any = None
+        self._lease: Lease | None = None
         #: Added to Redis's clock, by tests.
         self.skew = 0.0
 
@@ -193,6 +195,7 @@ class RedisStore(SharedStore):
         @see: L{IDedupStore.start<twisted_rpc.interfaces.IDedupStore>}
         """
         self.owner = f"{self.node}/{secrets.token_hex(4)}"
+        self.attached.clear()
         self._reactor = reactor
         self._connection = self._connect()
         began = self._check().addCallback(
@@ -200,7 +203,16 @@ class RedisStore(SharedStore):
                 "begin", self.lease, self.node, "1" if self.named else "0"
             )
         )
-        return began.addCallbacks(lambda _: None, self._not_started)
+        return began.addCallbacks(self._began, self._not_started)
+
+    def _began(self, _: Any) -> None:
+        self._lease = Lease(self._reactor, self.lease, self._renew)
+
+    def _renew(self) -> Deferred[Any]:
+        def renewed(alive: int) -> Any:
+            return alive or self._run("revive", self.lease, *self.attached)
+
+        return self._run("renew", self.lease).addCallback(renewed)
 
     def _connect(self) -> Any:
         """
@@ -291,6 +303,8 @@ class RedisStore(SharedStore):
         """
         if self._connection is None:
             return succeed(None)
+        if self._lease is not None:
+            self._lease.stop()
         stopped = self._run("stop")
         connection, self._connection = self._connection, None
         return stopped.addBoth(lambda _: self._let_go(connection))
@@ -316,6 +330,7 @@ class RedisStore(SharedStore):
                     retry_after=1.0,
                 )
             resumed, session, floor = answer
+            self.attached.add(session.decode())
             return Attached(session.decode(), int(float(floor)), resumed == b"1")
 
         step = self._run("attach", principal, wanted or "", secrets.token_hex(16))
@@ -325,12 +340,14 @@ class RedisStore(SharedStore):
         """
         @see: L{IDedupStore.detach<twisted_rpc.interfaces.IDedupStore>}
         """
+        self.attached.discard(session)
         return self._run("detach", session)
 
     def end(self, session: str) -> Deferred[None]:
         """
         @see: L{IDedupStore.end<twisted_rpc.interfaces.IDedupStore>}
         """
+        self.attached.discard(session)
         return self._run("end", session)
 
     def release(self, session: str, floor: int) -> Deferred[None]:
@@ -432,7 +449,7 @@ class RedisStore(SharedStore):
         """
         @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
         """
-        return self._run("expire", self.lease)
+        return self._run("expire")
 
     # -- questions --------------------------------------------------------------------
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from zope.interface import implementer
 
 from twisted_rpc.delivery.bounds import check_positive
 from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.delivery.lease import Lease
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent, Statement
 from twisted_rpc.delivery.sql.schema import COMPLETE, INSERT, TABLES, VERSION
@@ -33,6 +34,19 @@ _LOCK: Final = 2
 
 #: Seconds that a transaction may do nothing: its process has been stopped.
 _IDLE: Final = 60
+
+#: What a connection is made with, unless its address says otherwise.  A server that
+#: is gone without a word is noticed within eleven seconds.
+_DEFAULTS: Final = {
+    "connect_timeout": "5",
+    "application_name": "twisted_rpc",
+    # Of a connection on which nothing is sent, or an answer awaited.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    # Milliseconds, of one on which something was sent.
+    "tcp_user_timeout": "10000",
+}
 
 #: What servers that make the tables at the same time wait for each other with.
 _MAKING: Final = 0x7270635F
@@ -172,11 +186,11 @@ class PostgresConnection:
         self._unsent: list[Sent] = []
         self._saved = False
         self._database = self._library.connect(
-            conninfo,
+            self._library.conninfo.make_conninfo(
+                **_DEFAULTS | self._library.conninfo.conninfo_to_dict(conninfo)
+            ),
             autocommit=True,
-            connect_timeout=5,
             prepare_threshold=1,
-            application_name="twisted_rpc",
             client_encoding="utf8",
         )
         self._pipeline = Pipeline(self._library, self._database)
@@ -342,8 +356,9 @@ class PostgresStore(SQLStore):
         @param conninfo: C{"postgresql://user@host/database"}, or as libpq takes
             it.
         @param lease: seconds that a server is taken to be alive after its last
-            sign of life; those come every five.
-        @param connections: to the database, each with a thread.
+            sign of life; there are three in that time.
+        @param connections: to the database, each with a thread; there is one more
+            for the signs of life.
         @param limits: as of L{SharedStore<twisted_rpc.delivery.bounds.SharedStore>}.
 
         @raise ImportError: psycopg is not installed.
@@ -355,6 +370,8 @@ class PostgresStore(SQLStore):
         self._conninfo = conninfo
         self.lease = lease
         self._connections = connections
+        self._lease: Lease | None = None
+        self._keeper: Workers | None = None
         try:
             parts = library.conninfo.conninfo_to_dict(conninfo)
         except library.ProgrammingError as error:
@@ -373,20 +390,31 @@ class PostgresStore(SQLStore):
         @see: L{IDedupStore.start<twisted_rpc.interfaces.IDedupStore>}
         """
         self._begin_life()
-        self._workers = Workers(
+        self._workers = self._work(reactor, self._connections)
+        # By itself: no transaction of anybody's keeps a life from being renewed.
+        self._keeper = self._work(reactor, 1)
+        started: Deferred[None] = self._keeper.ask(self._begin)
+
+        def began(_: Any) -> None:
+            self._lease = Lease(reactor, self.lease, self._renewed)
+
+        return started.addCallbacks(began, self._not_started)
+
+    def _work(self, reactor: Any, threads: int) -> Workers:
+        return Workers(
             reactor,
             self._connect,
             self._transitions.committed,
-            threads=self._connections,
+            threads=threads,
             together=_TOGETHER,
             patience=self.patience,
         )
-        started: Deferred[None] = self._workers.ask(self._begin)
-        return started.addErrback(self._not_started)
 
     def _not_started(self, failure: Any) -> Deferred[Any]:
         workers, self._workers = self._workers, None
+        keeper, self._keeper = self._keeper, None
         assert workers is not None
+        assert keeper is not None
         error = failure.value
         text = str(error) if isinstance(error, StoreError) else _line(error)
         failed = StoreError(f"the store cannot be used: {self._where}: {text}")
@@ -394,7 +422,22 @@ class PostgresStore(SQLStore):
         def fail(_: Any) -> None:
             raise failed from error
 
-        return workers.stop().addCallback(fail)
+        return gatherResults([workers.stop(), keeper.stop()]).addCallback(fail)
+
+    def stop(self) -> Deferred[None]:
+        """
+        @see: L{IDedupStore.stop<twisted_rpc.interfaces.IDedupStore>}
+        """
+        if self._workers is None:
+            return succeed(None)
+        # It lives until its transactions have ended.
+        return self._workers.stop().addCallback(self._end).addCallback(self._stopped)
+
+    def _end(self, _: Any) -> Deferred[Any]:
+        assert self._keeper is not None
+        if self._lease is not None:
+            self._lease.stop()
+        return self._end_life(self._keeper)
 
     def _connect(self) -> PostgresConnection:
         try:
@@ -425,7 +468,7 @@ class PostgresStore(SQLStore):
                 "the tables were made by another version of this program: they are"
                 f" version {version:g}, not {VERSION}"
             )
-        self._renew(tx)
+        self._revive(tx)
         if self.named:
             # Nobody else has the name, so whoever had it has ended.
             earlier = tx.execute(
@@ -437,20 +480,34 @@ class PostgresStore(SQLStore):
         self._transitions.settle_gone(tx)
         self._transitions.look(tx, first=True)
 
+    def _renewed(self) -> Deferred[None]:
+        assert self._keeper is not None
+        renewed: Deferred[None] = self._keeper.ask(self._renew)
+        return renewed
+
     def _renew(self, tx: PostgresConnection) -> None:
+        renewed = tx.execute(
+            "UPDATE rpc_owners SET lease = {now} + ? WHERE owner = ?",
+            (self.lease, self.owner),
+        ).rowcount
+        if not renewed:
+            self._revive(tx)
+
+    def _revive(self, tx: PostgresConnection) -> None:
+        """
+        Begin this life, or go on with it after others have taken it for over: who
+        is connected here uses a session all the same (D20).
+        """
         tx.execute(
             "INSERT INTO rpc_owners (owner, node, lease) VALUES (?, ?, {now} + ?)"
             " ON CONFLICT (owner) DO UPDATE SET lease = excluded.lease",
             (self.owner, self.node, self.lease),
         )
-
-    def expire(self) -> Deferred[None]:
-        """
-        @see: L{IDedupStore.expire<twisted_rpc.interfaces.IDedupStore>}
-        """
-        # By itself: nothing must keep it from being committed.
-        renewed = self._ask(self._renew)
-        return renewed.addCallback(lambda _: self._ask(self._transitions.expire))
+        tx.execute(
+            "UPDATE rpc_holders SET owner = ?, detached = 0"
+            " WHERE holder = ANY(?) AND owner = ''",
+            (self.owner, list(self.attached)),
+        )
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._where}>"

@@ -298,9 +298,7 @@ class SQLiteStore(SQLStore):
 
     def _connect(self) -> SQLiteConnection:
         try:
-            return SQLiteConnection(
-                self.path, self._wall, min(self.patience, _ATTEMPT)
-            )
+            return SQLiteConnection(self.path, self._wall, min(self.patience, _ATTEMPT))
         except sqlite3.Error as error:
             raise StoreError(self._why(error)) from error
 

@@ -59,6 +59,7 @@ class SQLStore(SharedStore):
 
     def _begin_life(self) -> None:
         self.owner = f"{self.node}/{secrets.token_hex(4)}"
+        self.attached.clear()
         self._transitions = Transitions(self, self.owner)
         # A thread that comes back from a statement waits for the reactor's: 5 ms by
         # default, which is ten commits.
@@ -117,18 +118,27 @@ class SQLStore(SharedStore):
         """
         @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
         """
-        return self._ask(lambda tx: self._transitions.attach(tx, principal, wanted))
+        step: Deferred[Attached] = self._ask(
+            lambda tx: self._transitions.attach(tx, principal, wanted)
+        )
+        return step.addCallback(self._used)
+
+    def _used(self, attached: Attached) -> Attached:
+        self.attached.add(attached.session)
+        return attached
 
     def detach(self, session: str) -> Deferred[None]:
         """
         @see: L{IDedupStore.detach<twisted_rpc.interfaces.IDedupStore>}
         """
+        self.attached.discard(session)
         return self._ask(lambda tx: self._transitions.detach(tx, session))
 
     def end(self, session: str) -> Deferred[None]:
         """
         @see: L{IDedupStore.end<twisted_rpc.interfaces.IDedupStore>}
         """
+        self.attached.discard(session)
         return self._ask(lambda tx: self._transitions.end(tx, session))
 
     def claim(self, claim: Claim) -> Deferred[Found]:
