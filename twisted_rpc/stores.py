@@ -62,12 +62,13 @@ _FORMS: Final = (
 )
 
 
-def named_store(text: str, *, node: str = "") -> Any:
+def named_store(text: str, *, node: str = "", create: bool = True) -> Any:
     """
     Make the store that C{text} names.
 
     @param node: the name of this server among those that share it; C{""}: that
         of the machine.
+    @param create: C{False}: one that has no records yet does not start.
 
     @raise ValueError: there is no such store; what it says is for a person.
     """
@@ -77,22 +78,22 @@ def named_store(text: str, *, node: str = "") -> Any:
         hint = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.7)
         meant = f"did you mean {hint[0]}?" if hint else f"write {_FORMS}"
         raise ValueError(f"there is no store {kind!r}; {meant}")
-    return make(rest, node)
+    return make(rest, {"node": node, "create": create})
 
 
-def _memory(rest: str, node: str) -> MemoryStore:  # noqa: ARG001 - as the others
+def _memory(rest: str, shared: Mapping[str, Any]) -> MemoryStore:  # noqa: ARG001 - as the others
     return MemoryStore(**_values("memory", rest, ",", LIMITS))
 
 
-def _sqlite(rest: str, node: str) -> SQLiteStore:
+def _sqlite(rest: str, shared: Mapping[str, Any]) -> SQLiteStore:
     path, _, options = rest.partition("?")
     path = unquote(path.removeprefix("//") if path.startswith("///") else path)
     if not path or path == ":memory:":
         raise ValueError("sqlite: names no file; write, for example, sqlite:calls.db")
-    return SQLiteStore(path, node=node, **_values("sqlite", options, "&", _SHARED))
+    return SQLiteStore(path, **shared, **_values("sqlite", options, "&", _SHARED))
 
 
-def _postgresql(rest: str, node: str) -> Any:
+def _postgresql(rest: str, shared: Mapping[str, Any]) -> Any:
     from twisted_rpc.delivery.sql.postgres import (  # noqa: PLC0415 - an extra
         PostgresStore,
     )
@@ -100,12 +101,12 @@ def _postgresql(rest: str, node: str) -> Any:
     url, options = _split_query(f"postgresql:{rest}", _POSTGRES)
     values = _values("postgresql", options, "&", _POSTGRES)
     try:
-        return PostgresStore(url, node=node, **values)
+        return PostgresStore(url, **shared, **values)
     except ImportError as error:
         raise ValueError(str(error)) from error
 
 
-def _redis(rest: str, node: str) -> Any:
+def _redis(rest: str, shared: Mapping[str, Any]) -> Any:
     from twisted_rpc.delivery.redis.store import (  # noqa: PLC0415 - an extra
         RedisStore,
     )
@@ -113,7 +114,7 @@ def _redis(rest: str, node: str) -> Any:
     url, _, options = f"redis:{rest}".partition("?")
     values = _values("redis", options, "&", _REDIS)
     try:
-        return RedisStore(url, node=node, **values)
+        return RedisStore(url, **shared, **values)
     except ImportError as error:
         raise ValueError(str(error)) from error
 
@@ -133,7 +134,7 @@ def _split_query(
     return address + ("?" + "&".join(theirs) if theirs else ""), "&".join(ours)
 
 
-_KINDS: Final[Mapping[str, Callable[[str, str], Any]]] = {
+_KINDS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], Any]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,

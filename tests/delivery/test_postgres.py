@@ -249,6 +249,37 @@ class PostgresTests(TestCase):
         again: Any = await store.claim(claim)
         self.assertIs(again.verdict, Verdict.SESSION_UNKNOWN)
 
+    async def test_nothing_there(self) -> None:
+        """
+        Tables of ours are not taken for somebody else's, nor made by who only
+        looks.
+        """
+        import psycopg  # noqa: PLC0415 - not where there is none
+
+        told = "there are no records of twisted_rpc in this database"
+        with psycopg.connect(self.url, autocommit=True) as database:
+            self.assertIn(told, await self.refused(create=False))
+            names = database.execute("SELECT to_regclass('rpc_facts')").fetchone()
+            self.assertEqual(names, (None,))
+            database.execute("CREATE TABLE rpc_records (id BIGINT, owner TEXT)")
+            for create in (True, False):
+                told = await self.refused(create=create)
+                self.assertIn("the table rpc_records in this database was not", told)
+            database.execute("DROP TABLE rpc_records")
+            await self.opened()
+            await self.opened(create=False)
+            database.execute("DELETE FROM rpc_facts WHERE name = 'version'")
+            told = "they are version 0, not 1"
+            self.assertIn(told, await self.refused(create=False))
+
+    async def refused(self, **options: Any) -> str:
+        """
+        @return: why a store does not start.
+        """
+        store = PostgresStore(self.url, connections=1, patience=0.2, **options)
+        started: Deferred[Any] = store.start(reactor)
+        return str(await self.assertFailure(started, StoreError))
+
     async def test_not_there(self) -> None:
         """
         A database that cannot be reached is named, without its password.

@@ -223,8 +223,51 @@ class RedisTests(TestCase):
         """
         server = self.server()
         server.kill()
-        text = await self.why_not(self.store(server, patience=0.2))
-        self.assertIn(f"redis://127.0.0.1:{server.port} does not answer", text)
+        text = await self.why_not(self.store(server, patience=1.0))
+        told = (
+            f"redis://127.0.0.1:{server.port} does not answer: Connection was refused"
+        )
+        self.assertIn(told, text)
+
+    async def test_denied(self) -> None:
+        """
+        A Redis that does not let us in is not waited for, and what it says is
+        told.
+        """
+        server = redis()
+        for login, path, told in (
+            (":wrong@", "", "could not auth: "),
+            (
+                "ann:wrong@",
+                "",
+                f"{server.port}: could not auth: WRONGPASS invalid username-password",
+            ),
+            ("", "/99999", "could not set dbid=99999: ERR DB index is out of range"),
+        ):
+            store = RedisStore(
+                f"redis://{login}127.0.0.1:{server.port}{path}", patience=60
+            )
+            self.assertIn(told, await self.why_not(store))
+            await self.assertFailure(store.expire(), StoreError)
+
+    async def test_nothing_there(self) -> None:
+        """
+        Who only looks does not start where there are no records of ours; where
+        our names are somebody else's nobody does.
+        """
+        server = redis()
+        told = await self.why_not(self.store(server, prefix="none:", create=False))
+        self.assertIn(
+            f"there are no records of twisted_rpc in {server.url} under", told
+        )
+        self.assertEqual(server.ask("KEYS", "none:*"), b"*0\r\n")
+        store = self.store(server, prefix="some:")
+        await store.start(reactor)
+        await store.stop()
+        await self.store(server, prefix="some:", create=False).start(reactor)
+        server.ask("SET", "theirs:owners", "text")
+        told = await self.why_not(self.store(server, prefix="theirs:"))
+        self.assertIn("a key that begins with 'theirs:' was not made by", told)
 
     async def test_no_transactions(self) -> None:
         """
@@ -271,8 +314,16 @@ class RedisTests(TestCase):
         """
         What is no address of a Redis is refused.
         """
-        for url in ("redis:", "http://x", "redis://x/db"):
-            self.assertRaises(ValueError, RedisStore, url)
+        for url in (
+            *("redis:", "http://x", "redis://x:0", "redis://x:70000", "redis://[::1"),
+            *("redis://:secret/word@x", "redis://ann:secret#word@x"),
+        ):
+            error = self.assertRaises(ValueError, RedisStore, url)
+            told = "the address cannot be read; write redis://[[USER]:PASSWORD@]HOST"
+            self.assertIn(told, str(error))
+            self.assertNotIn("secret", str(error))
+        error = self.assertRaises(ValueError, RedisStore, "redis://x/db")
+        self.assertIn("'db' is no number of a database", str(error))
         store = RedisStore("redis://ann:s%40e@example.org:7000/3")
         self.assertEqual(
             (store.host, store.port, store._database), ("example.org", 7000, 3)

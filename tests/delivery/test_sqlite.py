@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,6 +22,7 @@ from twisted.trial.unittest import TestCase
 from twisted_rpc.delivery.claims import Claim, Key, StoreError
 from twisted_rpc.delivery.sql import transitions
 from twisted_rpc.delivery.sql.locks import remove_if_free
+from twisted_rpc.delivery.sql.schema import COLUMNS
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.delivery.table import Verdict
 from twisted_rpc.errors import RPCError
@@ -144,6 +146,36 @@ class SQLiteTests(TestCase):
         self.assertIn("is a folder", self.refused(self.path.parent))
         self.path.write_text("something else, and longer than a header" * 30)
         self.assertIn("is not an SQLite database", self.refused(self.path))
+        self.patch(os, "access", lambda *_: False)
+        told = "may not be read and written by this user"
+        self.assertIn(told, self.refused(self.path))
+
+    async def test_foreign_tables(self) -> None:
+        """
+        A file whose tables have our names and are somebody else's is refused, and
+        left as it is.
+        """
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("CREATE TABLE rpc_owners (id INTEGER, owner TEXT)")
+        before = self.path.read_bytes()
+        self.assertIn(
+            f"the table rpc_owners in {self.path.absolute()} was not made by twisted_rpc"
+            " (it has no column lease); keep records elsewhere",
+            self.refused(self.path),
+        )
+        self.assertEqual(self.path.read_bytes(), before)
+
+    async def test_columns(self) -> None:
+        """
+        The columns by which our tables are known are those that they have.
+        """
+        store = await self.opened()
+        await store.stop()
+        ask = "SELECT name FROM pragma_table_info(?)"
+        with closing(sqlite3.connect(self.path)) as database:
+            for table, columns in COLUMNS.items():
+                names = {name for (name,) in database.execute(ask, (table,))}
+                self.assertEqual(names, columns)
 
     async def test_later_version(self) -> None:
         """

@@ -5,8 +5,11 @@ Tests for C{twisted-rpc sessions} and C{twisted-rpc records}.
 from __future__ import annotations
 
 import io
+import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,10 @@ class StoringTests(TestCase):
     An operator looks into a store.
 
     @ivar session: in which seq 1 has ended, 2 has failed, 3 and 4 are in doubt.
+    @ivar stdin: makes what is asked for an answer.
     """
+
+    stdin: type[io.StringIO] = io.StringIO
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.now = 1000.0
@@ -73,7 +79,7 @@ class StoringTests(TestCase):
         for name, stream in (
             ("stdout", out),
             ("stderr", err),
-            ("stdin", io.StringIO(stdin)),
+            ("stdin", self.stdin(stdin)),
         ):
             self.patch(sys, name, stream)
         main(list(words))
@@ -129,8 +135,9 @@ class StoringTests(TestCase):
         """
         words = ("--resolve", f"{self.shown}:3", "--result", " 5 ")
         out, err = await self.records(*words, stdin="n\n")
-        self.assertEqual(out, "nothing was changed\n")
+        self.assertEqual(out, "")
         self.assertIn(f"Record that Bank.pay {self.shown}:3 of ada returned 5?", err)
+        self.assertIn("it was not confirmed; nothing was changed", err)
         out, _ = await self.records(*words, stdin="yes\n")
         self.assertIn("recorded: Bank.pay", out)
         other = (
@@ -166,22 +173,115 @@ class StoringTests(TestCase):
             ((*one, "--error", "BROKEN"), "'BROKEN' is no code; the codes are"),
             ((*one, "--error", "outcome_unknown"), "is what it is already"),
             ((*one, "--result", '"5"', "--idl", str(idl)), "does not fit Bank.pay"),
-            (("--resolve", "x:3", "--result", "5"), "no call x:3 is in doubt"),
-            (("--limit", "0"), "--limit must be 1 or more"),
+            ((*one, "--result", '"\udcff"'), "--result is not UTF-8"),
+            (("--resolve", "x:3", "--result", "5"), "there is no call 'x:3'; see"),
+            (("--resolve", f"{self.shown}:1", "--result", "5"), "1 is DONE, not in"),
+            (("--limit", "0"), "--limit must be from 1 to 1000000"),
+            (("--limit", "9" * 30), "--limit must be from 1 to 1000000"),
         ):
             out, err = await self.records(*words)
             self.assertIn(text, err, words)
             self.assertEqual((out, err.count("\n")), ("", 1))
         for store, text in (
             ("memory", "in its server, and nowhere else"),
-            (f"sqlite:{self.folder}/other.db", "no such file"),
+            (f"sqlite:{self.folder}/other.db", "there is no file"),
+            (f"sqlite:{self.folder}", "is a folder"),
+            (f"sqlite:{self.folder}/{'x' * 300}", "File name too long"),
+            (f"sqlite:{'x/' * 3000}y", "File name too long"),
             (f"sqlite:{idl}", "is not an SQLite database"),
+            (f"sqlite:{self.folder}/a%00%1b%0Ab.db", "/a?"),
             ("disk", "there is no store 'disk'"),
+            ("", "there is no store ''"),
         ):
-            _, err = await self.run_command("sessions", store)
+            out, err = await self.run_command("sessions", store)
             self.assertIn(text, err)
+            self.assertEqual((out, err.count("\n")), ("", 1))
         out, _ = await self.records(*one, "--result", "5", "--idl", str(idl), "--yes")
         self.assertIn("recorded", out)
+
+    async def test_nothing_there(self) -> None:
+        """
+        A file without records of ours is told from one with none, and left as it
+        is; so is one whose tables have our names and are somebody else's.
+        """
+        folder = self.new_folder()
+        path = folder / "app.db"
+        for statement, text in (
+            ("SELECT 1", f"there are no records of twisted_rpc in {path}"),
+            ("CREATE TABLE t (a)", f"there are no records of twisted_rpc in {path}"),
+            ("CREATE TABLE rpc_records (id)", "was not made by twisted_rpc"),
+            ("PRAGMA journal_mode = WAL", "was not made by twisted_rpc"),
+        ):
+            with closing(sqlite3.connect(path)) as database:
+                database.execute(statement)
+            before = path.read_bytes()
+            for command in ("sessions", "records"):
+                out, err = await self.run_command(command, f"sqlite:{path}")
+                self.assertIn(text, err)
+                self.assertEqual((out, err.count("\n")), ("", 1))
+            self.assertEqual(path.read_bytes(), before)
+            self.assertEqual(list(folder.iterdir()), [path])
+
+    async def test_running(self) -> None:
+        """
+        A call that still runs cannot be resolved: its server will tell.
+        """
+        store = self.store()
+        await store.start(reactor)
+        self.addCleanup(store.stop)
+        await store.claim(
+            Claim(Key("@bob", 0, "b"), "bob", "once", "Bank.pay", b"[1]", 9e9)
+        )
+        _, err = await self.records("--resolve", "b", "--result", "5", "--yes")
+        self.assertIn("the call b is IN_PROGRESS, not in doubt", err)
+        words = ("--resolve", f"{self.shown}:3", "--result", "5", "--yes")
+        out, _ = await self.records(*words)
+        self.assertIn("recorded", out)
+        _, err = await self.records(*words)
+        self.assertIn(f"the call {self.shown}:3 is DONE, not in doubt", err)
+
+    async def test_terminal(self) -> None:
+        """
+        What callers chose does no harm to a terminal when a call of theirs is
+        resolved, and the id may be written as it was shown.
+        """
+        store = self.store()
+        await store.start(reactor)
+        for name in ("x", "y"):
+            key = Key(f"@{name}", 0, "i\x1b[2J")
+            claim = Claim(key, f"{name}\x1b]0;\x07", "once", "Bank.pay", b"[1]", 9e9)
+            await store.claim(claim)
+        await store.stop()
+        for word in ("e?1", "i?[2J"):
+            out, err = await self.records("--resolve", word, "--result", "5")
+            self.assertNotIn("\x1b", out + err)
+            self.assertNotIn("\x07", out + err)
+        self.assertIn("of x?]0;?, y?]0;?; write", err)
+        out, err = await self.records("--resolve", "e?1", "--result", "5", "--yes")
+        self.assertEqual((out, err), ("recorded: Bank.pay e?1 of eve returned 5\n", ""))
+
+    async def test_interrupted(self) -> None:
+        """
+        Ctrl-C at the question is a no.
+        """
+
+        class Interrupting(io.StringIO):
+            def readline(self, *_: object) -> Any:
+                signal.raise_signal(signal.SIGINT)
+                return "y"
+
+        before = signal.getsignal(signal.SIGINT)
+        words = ("--resolve", f"{self.shown}:3", "--result", "5")
+        self.stdin = Interrupting
+        out, err = await self.records(*words)
+        self.assertEqual(out, "")
+        self.assertTrue(
+            err.endswith(
+                "] \ntwisted-rpc: it was not confirmed; nothing was changed\n"
+            ),
+            err,
+        )
+        self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
     async def test_ambiguous(self) -> None:
         """
@@ -203,11 +303,14 @@ class StoringTests(TestCase):
         for store, status, said in (
             (f"sqlite:{self.path}", 0, "IN_DOUBT"),
             ("memory", 2, "in its server"),
+            (f"sqlite:{'x' * 300}", 2, "File name too long"),
+            ("redis://:pa/ss@localhost", 2, "write redis://"),
         ):
             words: list[Any] = [sys.executable, "-m", "twisted_rpc", "records", store]
             ended = subprocess.run(words, capture_output=True, check=False, text=True)
             self.assertEqual(ended.returncode, status, ended.stderr)
             self.assertIn(said, ended.stdout + ended.stderr)
+            self.assertNotIn("Traceback", ended.stderr)
 
     def test_times(self) -> None:
         """

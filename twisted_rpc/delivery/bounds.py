@@ -52,6 +52,8 @@ class SharedStore:
     @ivar named: whether it was given one.
     @ivar owner: this life of it, once it has begun.
     @ivar attached: the sessions that connections to it use.
+    @ivar create: whether what is missing is made; else a store without records
+        does not start.
     @ivar session_bytes: answers kept for one session.
     @ivar principal_bytes: answers kept for one principal's requests that have no
         session.
@@ -75,6 +77,7 @@ class SharedStore:
         sessions_per_principal: int = 64,
         sessions: int = 10_000,
         patience: float = 5.0,
+        create: bool = True,
     ) -> None:
         check_bounds(
             retention=retention,
@@ -93,6 +96,7 @@ class SharedStore:
         self.owner = ""
         self.attached: set[str] = set()
         self.patience = patience
+        self.create = create
         self.retention = retention
         self.window = window
         self.waiters = waiters

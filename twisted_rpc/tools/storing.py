@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from twisted_rpc.delivery.claims import Key, StoreError, Totals
 from twisted_rpc.delivery.memory import MemoryStore
-from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.quantities import shown_size
 from twisted_rpc.stores import named_store
 from twisted_rpc.tools.subcommand import FINE, MistakeError, Run, in_reactor
 
 #: What is done with a store: the text that is printed.
 Looking = Callable[[Any, argparse.Namespace], Awaitable[str]]
+
+#: Rows that are shown at the very most.
+MOST: Final = 1_000_000
 
 #: Characters of a session's id that are shown: whoever knows it whole could ask
 #: for its answers.
@@ -48,8 +50,8 @@ def looking(look: Looking) -> Run:
     """
 
     async def main(reactor: Any, args: argparse.Namespace) -> int:
-        if args.limit < 1:
-            raise MistakeError("--limit must be 1 or more")
+        if not 1 <= args.limit <= MOST:
+            raise MistakeError(f"--limit must be from 1 to {MOST}")
         store = _named(args.store)
         try:
             await store.start(reactor)
@@ -58,7 +60,7 @@ def looking(look: Looking) -> Run:
             finally:
                 await store.stop()
         except StoreError as error:
-            raise MistakeError(str(error)) from error
+            raise _told(error) from error
         return FINE
 
     return in_reactor(main)
@@ -66,14 +68,18 @@ def looking(look: Looking) -> Run:
 
 def _named(text: str) -> Any:
     try:
-        store = named_store(text)
+        # Where there are no records, none are to be made by looking.
+        store = named_store(text, create=False)
     except ValueError as error:
-        raise MistakeError(str(error)) from error
+        raise _told(error) from error
     if isinstance(store, MemoryStore):
         raise MistakeError("the memory store is in its server, and nowhere else")
-    if isinstance(store, SQLiteStore) and not store.path.exists():
-        raise MistakeError(f"{store.path}: no such file")
     return store
+
+
+def _told(error: Exception) -> MistakeError:
+    # It may quote what others have chosen.
+    return MistakeError(clean(" ".join(str(error).split())))
 
 
 def shown_id(key: Key) -> str:
@@ -125,7 +131,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     shown = [
         "  ".join(
-            f"{_clean(cell):{width}}" for cell, width in zip(row, widths, strict=True)
+            f"{clean(cell):{width}}" for cell, width in zip(row, widths, strict=True)
         )
         for row in lines
     ]
@@ -134,7 +140,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str
     return "\n".join(line.rstrip() for line in shown)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """
     Ids and names come from callers, who may have put anything into them.
     """

@@ -11,10 +11,11 @@ from functools import cache
 from importlib.resources import files
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -58,9 +59,50 @@ def txredisapi() -> ModuleType:
     return module
 
 
+def _parts(url: str) -> SplitResult:
+    """
+    Read an address.
+
+    @raise ValueError: it is none; the text quotes nothing that may be a part of a
+        password.
+    """
+    try:
+        parts = urlsplit(url)
+        # The port is looked at when it is asked for.
+        good = parts.scheme == "redis" and parts.hostname and parts.port != 0
+    except ValueError:
+        good = None
+    if not good:
+        raise ValueError(
+            "redis: the address cannot be read; write"
+            " redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], a port from 1 to 65535,"
+            " and in a password %3A for :, %2F for /, %3F for ?, %23 for #, %40 for @"
+        )
+    database = parts.path.strip("/")
+    if database and not (database.isdecimal() and database.isascii()):
+        raise ValueError(
+            f"redis: {database!r} is no number of a database; write redis://HOST/0"
+        )
+    return parts
+
+
 @cache
 def _script() -> str:
     return files(__package__).joinpath("steps.lua").read_text()
+
+
+@implementer(IStreamClientEndpoint)
+class _Telling:
+    """
+    An endpoint that tells why it could not connect.
+    """
+
+    def __init__(self, endpoint: Any, tell: Callable[[Failure], Failure]) -> None:
+        self._endpoint = endpoint
+        self._tell = tell
+
+    def connect(self, factory: Any) -> Any:
+        return self._endpoint.connect(factory).addErrback(self._tell)
 
 
 @implementer(IDedupStore)
@@ -107,14 +149,10 @@ class RedisStore(SharedStore):
         self._library = txredisapi()
         super().__init__(total_bytes=total_bytes, **limits)
         check_positive(lease=lease)
-        parts = urlsplit(url)
-        if parts.scheme != "redis" or not parts.hostname:
-            raise ValueError(f"{parts.scheme}: is not redis://HOST[:PORT][/DATABASE]")
-        database = parts.path.strip("/")
-        if database and not database.isdecimal():
-            raise ValueError(f"{database!r} is no number of a Redis database")
-        self.host = parts.hostname
+        parts = _parts(url)
+        self.host = parts.hostname or ""
         self.port = parts.port or 6379
+        database = parts.path.strip("/")
         self._database = int(database) if database else None
         self._user = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
@@ -135,6 +173,10 @@ class RedisStore(SharedStore):
         self._reactor: Any = None
         self._connection: Any = None
         self._lease: Lease | None = None
+        # Why there is none, and whether there will be none.
+        self._reason = ""
+        self._denied = False
+        self._waits: set[IDelayedCall] = set()
         #: Added to Redis's clock, by tests.
         self.skew = 0.0
 
@@ -161,27 +203,52 @@ class RedisStore(SharedStore):
         waits for ever.
         """
         waiter: Deferred[Any] = Deferred()
-        late = self._reactor.callLater(self.patience, self._too_late, waiter)
+        patience = 0 if self._denied else self.patience
+        late: IDelayedCall = self._reactor.callLater(
+            patience, lambda: self._too_late(late, waiter)
+        )
+        self._waits.add(late)
 
         def answered(result: Any) -> None:
             if late.active():
                 late.cancel()
+                self._waits.remove(late)
                 waiter.callback(result)
 
         answer.addBoth(answered)
         return waiter
 
-    def _too_late(self, waiter: Deferred[Any]) -> None:
+    def _too_late(self, late: IDelayedCall, waiter: Deferred[Any]) -> None:
+        self._waits.remove(late)
         # It may still be done, later: every step may be done twice.
-        waiter.errback(
-            Failure(StoreError(f"{self._where()} does not answer", ambiguous=True))
-        )
+        what = "" if self._denied else " does not answer"
+        because = f": {self._reason}" if self._reason else ""
+        text = f"{self._where()}{what}{because}"
+        waiter.errback(Failure(StoreError(text, ambiguous=True)))
+
+    def _unconnected(self, failure: Failure) -> Failure:
+        self._reason = " ".join(failure.getErrorMessage().split()).rstrip(".")
+        return failure
+
+    def _deny(self, reason: str) -> None:
+        """
+        It does not let us in, and the library does not try again.
+        """
+        self._denied = True
+        self._reason = reason.removeprefix("Redis error: ")
+        for late in self._waits:
+            late.reset(0)
 
     def _trouble(self, failure: Failure) -> Any:
         if failure.check(
             self._library.RedisError, self._library.ConnectionError, OSError
         ):
             text = " ".join(str(failure.value).split())
+            if text.startswith("WRONGTYPE"):
+                text = (
+                    f"a key that begins with {self.prefix!r} was not made by"
+                    f" twisted_rpc; choose another prefix ({text})"
+                )
             raise StoreError(
                 f"{self._where()}: {text or type(failure.value).__name__}",
                 ambiguous=True,
@@ -224,7 +291,11 @@ class RedisStore(SharedStore):
                 # Else what is asked in a second segment waits 40 ms for the first
                 # to be acknowledged.
                 self.transport.setTcpNoDelay(True)
+                connected()
                 return super().connectionMade()
+
+        def connected() -> None:
+            self._reason = ""
 
         factory = self._library.RedisFactory(
             self._where(),
@@ -237,9 +308,9 @@ class RedisStore(SharedStore):
             convertNumbers=False,
         )
         factory.protocol = Prompt
-        factory.startConnecting(
-            HostnameEndpoint(self._reactor, self.host, self.port, self.patience)
-        )
+        factory.connectionError = self._deny
+        endpoint = HostnameEndpoint(self._reactor, self.host, self.port, self.patience)
+        factory.startConnecting(_Telling(endpoint, self._unconnected))
         return factory.handler
 
     def _not_started(self, failure: Failure) -> Deferred[None]:
@@ -255,6 +326,8 @@ class RedisStore(SharedStore):
         """
         Whether this Redis can keep what is promised with it.
         """
+        if not self.create:
+            return self._ask("EXISTS", f"{self.prefix}life").addCallback(self._is_there)
         if "once" not in self.classes:
             return succeed(None)
 
@@ -292,6 +365,13 @@ class RedisStore(SharedStore):
 
         asked = self._ask("CONFIG", "GET", "append*")
         return asked.addCallback(configured).addCallback(kept).addCallback(replicated)
+
+    def _is_there(self, there: int) -> None:
+        if not there:
+            raise StoreError(
+                f"there are no records of twisted_rpc in {self._where()} under"
+                f" {self.prefix!r}"
+            )
 
     def _ask(self, *words: str) -> Deferred[Any]:
         answer: Deferred[Any] = self._connection.execute_command(*words)

@@ -18,7 +18,13 @@ from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.lease import Lease
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent, Statement
-from twisted_rpc.delivery.sql.schema import COMPLETE, INSERT, TABLES, VERSION
+from twisted_rpc.delivery.sql.schema import (
+    COMPLETE,
+    INSERT,
+    TABLES,
+    VERSION,
+    check_tables,
+)
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.workers import Workers
@@ -139,6 +145,11 @@ _FINISHING: Final = (
 
 _FINISH: Final = Statement(
     "rpc_finish_1", ["text", "bytea", "bigint", "text", "bigint", "text", "bigint"]
+)
+
+_COLUMNS: Final = (
+    "SELECT attname FROM pg_attribute"
+    " WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped"
 )
 
 _BEGIN: Final = (Statement("BEGIN"), ())
@@ -376,7 +387,7 @@ class PostgresStore(SQLStore):
             parts = library.conninfo.conninfo_to_dict(conninfo)
         except library.ProgrammingError as error:
             # Without what it quotes of the text, which may hold a password.
-            reason = str(error).partition(": ")[0]
+            reason = _line(error).partition(": ")[0]
             raise ValueError(
                 f"PostgreSQL's library cannot read the address: {reason}; write"
                 " postgresql://USER@HOST/DATABASE[?NAME=VALUE&...] with options of"
@@ -450,18 +461,15 @@ class PostgresStore(SQLStore):
         Make what is missing, begin a life, and settle what earlier lives left.
         """
         tx.execute("SELECT pg_advisory_xact_lock(?)", (_MAKING,))
-        for table in TABLES:
-            tx.execute(table)
-        for function in (_FUNCTION, _FINISHING):
-            tx.execute(function)
-        for name, value in (("version", VERSION), ("floor", 0), ("sessions", 0)):
-            tx.execute(
-                "INSERT INTO rpc_facts (name, value) VALUES (?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (name, value),
-            )
+        check_tables(
+            lambda table: tx.execute(_COLUMNS, (table,)).fetchall(),
+            "this database",
+            create=self.create,
+        )
+        if self.create:
+            self._make(tx)
         (version,) = tx.execute(
-            "SELECT value FROM rpc_facts WHERE name = 'version'"
+            "SELECT COALESCE(MAX(value), 0) FROM rpc_facts WHERE name = 'version'"
         ).fetchone()
         if version != VERSION:
             raise StoreError(
@@ -479,6 +487,16 @@ class PostgresStore(SQLStore):
                 self._transitions.settle(tx, owner)
         self._transitions.settle_gone(tx)
         self._transitions.look(tx, first=True)
+
+    def _make(self, tx: PostgresConnection) -> None:
+        for statement in (*TABLES, _FUNCTION, _FINISHING):
+            tx.execute(statement)
+        for name, value in (("version", VERSION), ("floor", 0), ("sessions", 0)):
+            tx.execute(
+                "INSERT INTO rpc_facts (name, value) VALUES (?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (name, value),
+            )
 
     def _renewed(self) -> Deferred[None]:
         assert self._keeper is not None

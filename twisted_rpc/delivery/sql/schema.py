@@ -8,7 +8,10 @@ C{{real}} are its types.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
+
+from twisted_rpc.delivery.claims import StoreError
 
 #: Inserts a record, as L{Transaction.insert
 #: <twisted_rpc.delivery.sql.transitions.Transaction.insert>} says.
@@ -95,3 +98,39 @@ TABLES: Final = (
     WHERE seq = 0 AND state <> 'IN_PROGRESS'
     """,
 )
+
+#: By which they are told from other tables that have their names.
+COLUMNS: Final = {
+    "rpc_facts": {"name", "value"},
+    "rpc_owners": {"owner", "node", "lease"},
+    "rpc_holders": {"holder", "principal", "floor", "owner", "made", "detached"},
+    "rpc_records": {
+        *("holder", "seq", "name", "state", "fence", "owner", "delivery", "method"),
+        *("params", "outcome", "size", "stamp", "begun", "ended"),
+    },
+}
+
+
+def check_tables(
+    columns: Callable[[str], Iterable[tuple[str]]], where: str, *, create: bool
+) -> None:
+    """
+    See that the tables are ours, before anything is changed.
+
+    @param columns: rows with the names of a table's columns; none: there is no
+        such table.
+    @param where: the database, for a person.
+    @param create: tables may be missing.
+
+    @raise StoreError: they are not.
+    """
+    found = {table: {name for (name,) in columns(table)} for table in COLUMNS}
+    for table, names in found.items():
+        missing = sorted(COLUMNS[table] - names)
+        if names and missing:
+            raise StoreError(
+                f"the table {table} in {where} was not made by twisted_rpc (it has no"
+                f" column {missing[0]}); keep records elsewhere"
+            )
+    if not create and not all(found.values()):
+        raise StoreError(f"there are no records of twisted_rpc in {where}")

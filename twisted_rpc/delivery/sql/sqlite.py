@@ -6,10 +6,11 @@ machine may share them.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,14 @@ from zope.interface import implementer
 from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.locks import OwnerLock, is_gone, lock_path, remove_if_free
-from twisted_rpc.delivery.sql.schema import COMPLETE, INSERT, PREFIX, TABLES, VERSION
+from twisted_rpc.delivery.sql.schema import (
+    COMPLETE,
+    INSERT,
+    PREFIX,
+    TABLES,
+    VERSION,
+    check_tables,
+)
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.workers import Workers
@@ -318,8 +326,13 @@ class SQLiteStore(SQLStore):
         if self.path.is_dir():
             raise StoreError(f"{self.path} is a folder")
         if not self.path.exists():
+            if not self.create:
+                raise StoreError(f"there is no file {self.path}")
             # Answers and ids of sessions are nobody else's business.
             self.path.touch(0o600)
+        if not os.access(self.path, os.R_OK | os.W_OK):
+            raise StoreError(f"{self.path} may not be read and written by this user")
+        self._check_tables()
         connection = SQLiteConnection(self.path, self._wall, self.patience)
         try:
             connection.begin()
@@ -339,6 +352,16 @@ class SQLiteStore(SQLStore):
         for left in self.path.parent.glob(f"{self.path.name}-owner-*"):
             if left != lock_path(self.path, self.owner):
                 remove_if_free(left)
+
+    def _check_tables(self) -> None:
+        # A connection of ours makes the file one with a log, whosever it is.
+        with closing(sqlite3.connect(self.path, timeout=self.patience)) as database:
+            ask = "SELECT name FROM pragma_table_info(?)"
+            check_tables(
+                lambda table: database.execute(ask, (table,)),
+                f"{self.path}",
+                create=self.create,
+            )
 
     def _check_version(self, connection: SQLiteConnection) -> None:
         for name, value in (("version", VERSION), ("floor", 0), ("sessions", 0)):

@@ -7,6 +7,7 @@ became of one of which it does not know.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from twisted_rpc.idl import load_idl
 from twisted_rpc.quantities import shown_size
 from twisted_rpc.tools.storing import (
     add_store,
+    clean,
     looking,
     shown_id,
     shown_time,
@@ -61,6 +63,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _look(store: Any, args: argparse.Namespace) -> str:
+    for name in ("resolve", "result", "error"):
+        try:
+            (getattr(args, name) or "").encode()
+        except UnicodeEncodeError:
+            raise MistakeError(f"--{name} is not UTF-8") from None
     if args.resolve is not None:
         return await _resolve(store, args)
     if args.result is not None or args.error is not None:
@@ -115,37 +122,60 @@ def _shown_answer(outcome: Any) -> str:
 async def _resolve(store: Any, args: argparse.Namespace) -> str:
     row = await _the_one(store, args.resolve)
     outcome = _outcome(args, row)
-    what = (
+    what = clean(
         f"{row.method} {shown_id(row.key)} of {row.principal}"
         f" {'failed with' if isinstance(outcome, RPCError) else 'returned'}"
         f" {outcome if isinstance(outcome, RPCError) else outcome.decode()}"
     )
-    if not args.yes:
-        sys.stderr.write(
-            f"Record that {what}?\nWhoever asks is told so from now on; this cannot be"
-            " taken back. [y/N] "
-        )
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            return "nothing was changed"
+    if not (args.yes or _confirmed(what)):
+        raise MistakeError("it was not confirmed; nothing was changed")
     if not await store.resolve(row.key, row.fence, outcome):
         raise MistakeError("it is not in doubt any more; nothing was changed")
     return f"recorded: {what}"
 
 
+def _confirmed(what: str) -> bool:
+    sys.stderr.write(
+        f"Record that {what}?\nWhoever asks is told so from now on; this cannot be"
+        " taken back. [y/N] "
+    )
+    sys.stderr.flush()
+    # The reactor would hear of a Ctrl-C when the line has been read.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def _the_one(store: Any, name: str) -> RecordRow:
-    rows = await store.records(State.IN_DOUBT.value, _MANY)
-    found = [row for row in rows if name in {row.key.request_id, shown_id(row.key)}]
+    found = await _named(store, State.IN_DOUBT.value, name)
     if not found:
-        raise MistakeError(f"no call {name} is in doubt; see twisted-rpc records STORE")
+        others = await _named(store, None, name)
+        states = ", ".join(sorted({row.state.value for row in others}))
+        raise MistakeError(
+            f"the call {name} is {states}, not in doubt; nothing was changed"
+            if others
+            else f"there is no call {name!r}; see twisted-rpc records STORE"
+        )
     if len(found) > 1:
-        whose = ", ".join(sorted({row.principal for row in found}))
+        whose = clean(", ".join(sorted({row.principal for row in found})))
         raise MistakeError(
             f"{len(found)} calls in doubt are shown as {name}, of {whose}; write the id"
             " whole"
         )
-    one: RecordRow = found[0]
-    return one
+    return found[0]
+
+
+async def _named(store: Any, state: str | None, name: str) -> list[RecordRow]:
+    return [
+        row
+        for row in await store.records(state, _MANY)
+        if name in {row.key.request_id, clean(shown_id(row.key))}
+    ]
 
 
 def _outcome(args: argparse.Namespace, row: RecordRow) -> Outcome:
