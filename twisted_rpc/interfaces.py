@@ -215,7 +215,9 @@ class IDedupStore(Interface):
             answer is an error.  C{None}: it did not run, and there will be no
             record.  It may be called again if the transaction is lost.
 
-        @return: with the answer of this run (C{ran}), or what stands against it.
+        @return: with the answer of this run (C{ran}), or what stands against it;
+            fails with L{twisted_rpc.delivery.claims.UncommittedError}, what it did
+            cannot be committed, and there is no record.
             Stores without C{"transactional"} among their classes do not have
             this method.
         """

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.servers import free_port, postgres
-from twisted_rpc.delivery.claims import Claim, Key, StoreError
+from twisted_rpc.delivery.claims import Claim, Key, StoreError, UncommittedError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent
 from twisted_rpc.delivery.sql.postgres import PostgresConnection, PostgresStore
@@ -197,6 +197,9 @@ class PostgresTests(TestCase):
         await other.expire()
         rows = await other.sessions(9)
         self.assertEqual({row.session for row in rows}, {used, moved})
+        await store.detach(used)
+        rows = await other.sessions(9)
+        self.assertIn((used, ""), [(row.session, row.attached) for row in rows])
 
     async def test_silent_server(self) -> None:
         """
@@ -372,6 +375,56 @@ class PostgresTests(TestCase):
             error = await self.assertFailure(store.transact(claim, run), StoreError)
             self.assertIn(text, str(error))
             self.assertIsNone(await store.find(claim.key))
+
+    async def test_not_committed(self) -> None:
+        """
+        A constraint, or a trigger, that fails at the commit is the method's mistake,
+        not the store's; nothing is left of the call, and it may be made again.  What
+        no method can help is the store's still.
+        """
+        store = await self.opened(patience=0.1)
+        session = (await store.attach("ada", None)).session
+
+        def create(transaction: Any) -> bytes:
+            transaction.execute(
+                "CREATE TABLE n (v INT UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+            )
+            transaction.execute(
+                "CREATE FUNCTION check_n() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " IF NEW.v > 9 THEN RAISE EXCEPTION 'too much'; END IF;"
+                " IF NEW.v < 0 THEN RAISE EXCEPTION 'disk' USING ERRCODE = '53100';"
+                " END IF; RETURN NEW; END $$"
+            )
+            transaction.execute(
+                "CREATE CONSTRAINT TRIGGER check_n AFTER INSERT ON n DEFERRABLE"
+                " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_n()"
+            )
+            transaction.execute("INSERT INTO n VALUES (1)")
+            return b"1"
+
+        def put(value: int) -> Callable[[Any], bytes]:
+            def run(transaction: Any) -> bytes:
+                transaction.execute("INSERT INTO n VALUES (%s)", (value,))
+                return b"2"
+
+            return run
+
+        await store.transact(self.claim(session, 1), create)
+        claim = self.claim(session, 2)
+        for value, kind, text in (
+            (1, UncommittedError, "duplicate key value violates unique"),
+            (10, UncommittedError, "too much"),
+            (-1, StoreError, "disk"),
+        ):
+            error = await self.assertFailure(store.transact(claim, put(value)), kind)
+            self.assertIn(text, str(error))
+            self.assertIsNone(await store.find(claim.key))
+        found = await store.transact(claim, put(2))
+        self.assertEqual(found.outcome, b"2")
+        rows = await store._ask(
+            lambda tx: tx.execute("SELECT v FROM n ORDER BY v").fetchall()
+        )
+        self.assertEqual(rows, [(1,), (2,)])
 
     async def test_composed(self) -> None:
         """

@@ -9,12 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.delivery.requests import START, FakeMethod
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.delivery import recording
-from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError
+from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError, UncommittedError
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.recording import ACKS, REWRITE, Recording
@@ -837,6 +838,42 @@ class TransactionTests(RecordingTestCase):
         self.failureResultOf(answer, CancelledError)
         self.store.answer()
         self.assertEqual(self.ran, [])
+
+    def test_given_up_before_its_turn(self) -> None:
+        """
+        If nobody waits any more before its turn has come, it is not asked for, and
+        nothing has gone wrong.
+        """
+        waiting: list[Deferred[Any]] = []
+
+        class Full:
+            def full(self, _: Request) -> bool:
+                return False
+
+            def take(self, *_: Any) -> Deferred[Any]:
+                waiting.append(Deferred())
+                return waiting[-1]
+
+        self.recording._turns = Full()
+        answer = self.ask(method=MOVE)
+        with capturedLogs() as said:
+            answer.cancel()
+            self.failureResultOf(answer, CancelledError)
+        self.assertEqual(said, [])
+        self.assertTrue(waiting[0].called)
+        self.assertEqual(self.store.asked, ["attach"])
+        self.assertEqual(self.connection.inflight, 0)
+
+    def test_not_committed(self) -> None:
+        """
+        What the database does not commit of what it did is its mistake: its caller
+        is told so, and that nothing is left of it; the store is not to blame.
+        """
+        error = UncommittedError("no such account")
+        self.store.transact = lambda *_: fail(error)  # type: ignore[method-assign]
+        told = self.failed(self.ask(method=MOVE))
+        self.assertEqual((told.code, told.executed), (Code.INTERNAL, "no"))
+        self.assertEqual(told.message, "no such account: nothing was committed")
 
     def test_not_to_be_run(self) -> None:
         """

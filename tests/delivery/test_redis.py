@@ -182,6 +182,9 @@ class RedisTests(TestCase):
         self.assertEqual(owners, {used: "a", left: "", moved: "b"})
         idle = {row.session for row in rows if row.idle}
         self.assertEqual(idle, {left})
+        await store.detach(used)
+        rows = await other.sessions(9)
+        self.assertIn((used, ""), [(row.session, row.attached) for row in rows])
         await store._renew()
         await other.expire()
         alive = await other._ask("ZCARD", "early:owners")

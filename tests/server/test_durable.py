@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.raw import Conversation
 from twisted_rpc import Registry, Server, SQLiteStore, current_call, resolves
-from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.delivery.claims import StoreError, UncommittedError
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.sql.transaction import TransactionEndedError
 from twisted_rpc.errors import (
@@ -96,6 +97,12 @@ class Bank:
             raise ZeroDivisionError
         if name == "later":
             return Deferred()
+        if name == "stranger":
+            transaction.execute(
+                "CREATE TABLE owned (name REFERENCES accounts (name)"
+                " DEFERRABLE INITIALLY DEFERRED)"
+            )
+            transaction.execute("INSERT INTO owned VALUES ('who')")
         row = transaction.execute(
             "SELECT cents FROM accounts WHERE name = ?", (name,)
         ).fetchone()
@@ -230,6 +237,32 @@ class ClassTests(DurableTestCase):
         self.assertEqual(pair.result(bank.put("nobody2", 5)), 5)
         rows = self.rows("SELECT name FROM accounts ORDER BY name")
         self.assertEqual(rows, [("ada",), ("nobody2",)])
+
+    def test_not_committed(self) -> None:
+        """
+        A constraint that fails when what a method did is committed is the method's
+        mistake, as an error that it raises; only that nothing is left of it, not
+        even a record.  Those that are committed with it are not harmed.
+        """
+        pair = self.serve()
+        bank = pair.client.proxy(self.idl.IBank)
+        with capturedLogs() as said:
+            calls = [bank.put(name, 5) for name in ("ada", "stranger", "eve")]
+            self.assertEqual(pair.result(calls[0]), 5)
+            error = self.assertRaises(Internal, pair.result, calls[1])
+            self.assertEqual(pair.result(calls[2]), 5)
+        (line,) = [it for it in said if "error_id" in it]
+        self.assertEqual(
+            error.message,
+            f"Internal error (error_id {line['error_id']}): nothing was committed",
+        )
+        self.assertEqual((error.executed, error.error_id), ("no", line["error_id"]))
+        text = formatEvent(line)
+        self.assertIn("Bank.put failed", text)
+        self.assertIn("FOREIGN KEY", str(line["log_failure"].value))
+        self.assertEqual(len(self.flushLoggedErrors(UncommittedError)), 1)
+        rows = self.rows("SELECT name FROM accounts ORDER BY name")
+        self.assertEqual(rows, [("ada",), ("eve",)])
 
     def rows(self, sql: str) -> list[Any]:
         """What is in the file."""

@@ -187,6 +187,13 @@ class StoreError(Exception):
         self.ambiguous = ambiguous
 
 
+class UncommittedError(Exception):
+    """
+    A database does not commit what a method did, e.g. for a constraint that is
+    looked at only then: nothing of it is there.
+    """
+
+
 class StoredError(msgspec.Struct, omit_defaults=True):
     """
     An error, as it is stored.

@@ -12,13 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Interceptor, Request, Responder
-from twisted_rpc.delivery.claims import Attached, Claim, Found, Key, StoreError, ledger
+from twisted_rpc.delivery.claims import (
+    Attached,
+    Claim,
+    Found,
+    Key,
+    StoreError,
+    UncommittedError,
+    ledger,
+)
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.records import (
@@ -28,7 +36,7 @@ from twisted_rpc.delivery.records import (
     fingerprint,
     frozen,
 )
-from twisted_rpc.delivery.refusals import known, refused_by, stale
+from twisted_rpc.delivery.refusals import known, not_committed, refused_by, stale
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.delivery.underway import Call
 from twisted_rpc.errors import Code, RPCError, refusal
@@ -90,6 +98,9 @@ class _AtOnce:
 #: Asks the application what became of a call; C{None}: it has nobody to ask.
 Resolve = Callable[[UnknownCall], "Deferred[Outcome] | None"]
 
+#: Makes what the caller is told of a call whose effects are not committed.
+Uncommitted = Callable[[Request, UncommittedError], RPCError]
+
 
 class Recording:
     """
@@ -139,6 +150,7 @@ class Recording:
         self._admit: Admit
         self._in_transaction: InTransaction
         self._resolve: Resolve
+        self._uncommitted: Uncommitted
         self._turns: Turns = _AtOnce()
 
     # -- the server -------------------------------------------------------------------
@@ -149,9 +161,11 @@ class Recording:
         in_transaction: InTransaction,
         resolve: Resolve,
         turns: Turns | None = None,
+        uncommitted: Uncommitted = not_committed,
     ) -> Interceptor:
         """
         @param turns: of transactions; C{None}: they wait for nothing.
+        @param uncommitted: called when a database does not commit one.
 
         @return: what answers each call as its record says, and runs what has
             none, once.
@@ -159,6 +173,7 @@ class Recording:
         self._admit = admit
         self._in_transaction = in_transaction
         self._resolve = resolve
+        self._uncommitted = uncommitted
         if turns is not None:
             self._turns = turns
 
@@ -474,7 +489,7 @@ class Recording:
 
         def run(transaction: Any) -> Outcome | None:
             if call.given_up:
-                call.refused = refusal(Code.CANCELLED, "cancelled by the caller")
+                call.refused = _cancelled()
                 return None
             call.refused = None
             try:
@@ -529,6 +544,11 @@ class Recording:
         transaction of which nobody knows whether it was committed may have.
         """
         error = failure.value
+        if isinstance(error, CancelledError):
+            # Nobody waits for it any more, and it has not begun.
+            error = _cancelled()
+        elif isinstance(error, UncommittedError):
+            error = self._uncommitted(call.request, error)
         if isinstance(error, RPCError):
             self._end(call, error)
             return
@@ -583,11 +603,7 @@ class Recording:
     def _run(self, call: Call, fence: int) -> None:
         request = call.request
         if call.given_up or call.lost or self._stopping:
-            error = (
-                refusal(Code.CANCELLED, "cancelled by the caller")
-                if call.given_up
-                else _unavailable()
-            )
+            error = _cancelled() if call.given_up else _unavailable()
             self._ended(call, fence, error)
             return
         request.started = True
@@ -781,6 +797,10 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<Recording in {self.store!r}, {len(self._calls)} calls>"
+
+
+def _cancelled() -> RPCError:
+    return refusal(Code.CANCELLED, "cancelled by the caller")
 
 
 def _unavailable() -> RPCError:

@@ -35,6 +35,13 @@ def known(error: BaseException) -> RPCError:
     return RPCError(Code.INTERNAL, "Internal error", executed="yes")
 
 
+def not_committed(_: Request, error: Exception) -> RPCError:
+    """
+    What is told of a call whose effects its database does not commit.
+    """
+    return RPCError(Code.INTERNAL, f"{error}: nothing was committed", executed="no")
+
+
 def stale(request: Request, floor: float) -> RPCError:
     """
     Row 12.

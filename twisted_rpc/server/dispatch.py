@@ -214,6 +214,17 @@ class Dispatch:
             return self._unfit(request, error)
         return encoded
 
+    def uncommitted(self, request: Request, error: Exception) -> RPCError:
+        """
+        What the caller is told whose implementation did in a transaction what its
+        database does not commit: it is the implementation's mistake, but nothing is
+        left of it, so that the call may as well not have run.
+        """
+        told = self._error(request, error)
+        told.message += ": nothing was committed"
+        told.executed = "no"
+        return told
+
     @property
     def running(self) -> int:
         """

@@ -208,6 +208,7 @@ class Methods:
                 dispatch.in_transaction,
                 Resolving(registry, dispatch.reactor).resolve,
                 self._turns,
+                dispatch.uncommitted,
             )
             self._recording = compose(self._outer, recording)(_inner)
         # Most methods have no limits of their own, and share their layers.

@@ -69,6 +69,8 @@ Sent = tuple[Statement, Sequence[Any]]
 class Pipeline:
     """
     The pipeline of one connection.
+
+    @ivar at: the statement whose result was looked at last.
     """
 
     def __init__(self, library: ModuleType, connection: Any) -> None:
@@ -80,6 +82,7 @@ class Pipeline:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._prepared: set[bytes] = set()
+        self.at: Statement | None = None
         status = library.pq.ExecStatus
         self._end = status.PIPELINE_SYNC
         self._good = {status.COMMAND_OK, status.TUPLES_OK}
@@ -109,6 +112,7 @@ class Pipeline:
             their end.
         """
         pgconn, prepared = self._pgconn, self._prepared
+        self.at = None
         names: list[bytes] = []
         try:
             pgconn.enter_pipeline_mode()
@@ -158,6 +162,7 @@ class Pipeline:
         rest = iter(results)
         kept = []
         for statement, _ in statements:
+            self.at = statement
             if statement.name in names:
                 self._check(next(rest))
                 names.remove(statement.name)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from zope.interface import implementer
 
 from twisted_rpc.delivery.bounds import check_positive
-from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.delivery.claims import StoreError, UncommittedError
 from twisted_rpc.delivery.lease import Lease
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent, Statement
@@ -162,6 +162,10 @@ _RELEASE: Final = (Statement("RELEASE rpc_call"), ())
 #: somebody deallocated.
 _PASSING: Final = re.compile(r"40...|55P03|57P0[1-3]|53300|26000")
 
+#: Connections, states, resources, limits, operators, the system: nothing that the
+#: methods of a transaction can help.
+_NOBODYS: Final = re.compile(r"(?:08|25|40|5[3-8]|F0|XX)...")
+
 
 def psycopg() -> ModuleType:
     """
@@ -225,7 +229,16 @@ class PostgresConnection:
         """
         @see: L{twisted_rpc.delivery.sql.workers.Connection}
         """
-        (*_, result) = self._pipeline.run([*self._unsent, _COMMIT])
+        try:
+            (*_, result) = self._pipeline.run([*self._unsent, _COMMIT])
+        except self._library.Error as error:
+            if (
+                self._pipeline.at is not _COMMIT[0]
+                or self.passing(error)
+                or _NOBODYS.fullmatch(error.sqlstate or "08000")
+            ):
+                raise
+            raise UncommittedError(_line(error)) from error
         if result.command_status != b"COMMIT":
             raise _UndoneError("the transaction of a call was undone")
 

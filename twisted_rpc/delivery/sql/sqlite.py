@@ -17,7 +17,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from twisted_rpc.delivery.claims import StoreError
+from twisted_rpc.delivery.claims import StoreError, UncommittedError
 from twisted_rpc.delivery.records import Outcome
 from twisted_rpc.delivery.sql.locks import OwnerLock, is_gone, lock_path, remove_if_free
 from twisted_rpc.delivery.sql.schema import (
@@ -159,7 +159,11 @@ class SQLiteConnection:
         """
         @see: L{twisted_rpc.delivery.sql.workers.Connection}
         """
-        self._run(_COMMIT)
+        try:
+            self._run(_COMMIT)
+        except sqlite3.IntegrityError as error:
+            # Of a constraint that is deferred: our own are not.
+            raise UncommittedError(str(error)) from error
 
     def rollback(self) -> None:
         """
