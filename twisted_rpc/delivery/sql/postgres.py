@@ -428,7 +428,7 @@ class PostgresStore(SQLStore):
         return Workers(
             reactor,
             self._connect,
-            self._transitions.committed,
+            self._transitions.usage.committed,
             threads=threads,
             together=_TOGETHER,
             patience=self.patience,

@@ -70,14 +70,14 @@ class SQLStore(SharedStore):
         """
         Answers that were dropped to make room, so far.
         """
-        return self._transitions.evicted
+        return self._transitions.usage.evicted
 
     @property
     def bytes(self) -> int:
         """
         What is in use now; with several servers, about.
         """
-        return self._transitions.total
+        return self._transitions.usage.total
 
     def _ask(self, step: Step, *, alone: bool = False) -> Deferred[Any]:
         if self._workers is None:

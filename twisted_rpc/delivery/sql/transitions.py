@@ -31,6 +31,7 @@ from twisted_rpc.delivery.claims import (
 from twisted_rpc.delivery.memory import ANONYMOUS, MAX_FLOORS
 from twisted_rpc.delivery.records import RECORD_SIZE, SESSION_SIZE, Outcome
 from twisted_rpc.delivery.sql.schema import COMPLETE
+from twisted_rpc.delivery.sql.usage import Usage
 from twisted_rpc.delivery.table import Owner, State, Verdict
 from twisted_rpc.errors import Code, RPCError, refusal
 
@@ -148,30 +149,17 @@ class Transitions:
     The steps, for one life of one server.
 
     @ivar owner: this life.
-    @ivar sizes: bytes that holders have, where that was looked up.
-    @ivar total: bytes that there are: as of the last look, and what was added here.
+    @ivar usage: bytes that there are.
     @ivar theirs: bytes that other servers may add until the next look.
-    @ivar evicted: answers that were dropped to make room, so far.
     """
 
     def __init__(self, bounds: Bounds, owner: str) -> None:
         self._bounds = bounds
         self.owner = owner
-        self.sizes: dict[str, int] = {}
-        self.total = 0
+        self.usage = Usage()
         self.theirs = 0
         self._shared = False
-        self.evicted = 0
         self._ended: list[str] = []
-
-    def committed(self, grown: dict[str, int]) -> None:
-        """
-        A transaction has been committed.
-        """
-        self.total += sum(grown.values())
-        for holder, size in grown.items():
-            if holder in self.sizes:
-                self.sizes[holder] += size
 
     # -- sessions ---------------------------------------------------------------------
 
@@ -198,7 +186,7 @@ class Transitions:
             " VALUES (?, ?, 0, ?, {now}, 0)",
             (session, principal, self.owner),
         )
-        self.sizes[session] = 0
+        self.usage.add(session)
         _grow(tx, _SESSIONS, SESSION_SIZE)
         return Attached(session, 0, resumed=False)
 
@@ -256,7 +244,7 @@ class Transitions:
             " WHERE holder = ? AND owner = ?",
             (session, self.owner),
         )
-        self.sizes.pop(session, None)
+        self.usage.forget(session)
 
     def end(self, tx: Transaction, session: str) -> None:
         """
@@ -274,7 +262,7 @@ class Transitions:
             )
             _grow(tx, session, -freed)
             _grow(tx, _SESSIONS, -SESSION_SIZE)
-            self.sizes.pop(session, None)
+            self.usage.forget(session)
             self._ended.append(session)
 
     def _sweep(self, tx: Transaction) -> None:
@@ -283,7 +271,8 @@ class Transitions:
         not committed yet was not seen, and nothing else would find its record.
         """
         left = []
-        for session in self._ended[:_MOST]:
+        ended = self._ended[:_MOST]
+        for session in ended:
             freed = _sum(
                 tx.execute(
                     "DELETE FROM rpc_records WHERE holder = ? AND state <> 'IN_PROGRESS'"
@@ -296,7 +285,10 @@ class Transitions:
             ask = "SELECT 1 FROM rpc_records WHERE holder = ? LIMIT 1"
             if tx.execute(ask, (session,)).fetchone() is not None:
                 left.append(session)
-        self._ended = (left + self._ended[_MOST:])[-10 * _MOST :]
+        # Other threads add to it meanwhile.
+        del self._ended[: len(ended)]
+        self._ended += left
+        del self._ended[: -10 * _MOST]
 
     def release(self, tx: Transaction, session: str, floor: int) -> None:
         """
@@ -330,7 +322,7 @@ class Transitions:
         key = claim.key
         if claim.floor:
             self.release(tx, key.holder, claim.floor)
-        used = self.total + self.theirs
+        used = self.usage.total + self.theirs
         if claim.run and used + RECORD_SIZE <= self._bounds.total_bytes:
             found = self._insert(tx, claim, runs=runs)
             if found is not None:
@@ -480,7 +472,7 @@ class Transitions:
         if size <= self._most(key) * 3 // 4:
             return _DONE, text, size
         # It would push nearly all others out (D18).
-        self.evicted += 1
+        self.usage.evict()
         return _TOMBSTONE, None, RECORD_SIZE
 
     def _grown(self, tx: Transaction, key: Key, size: int) -> None:
@@ -548,22 +540,21 @@ class Transitions:
         """
         Bytes that a holder has.
         """
-        size = self.sizes.get(holder)
-        if size is not None:
-            return size + tx.grown.get(holder, 0)
-        ask = "SELECT COALESCE(SUM(size), 0) FROM rpc_records WHERE holder = ?"
-        size = int(tx.execute(ask, (holder,)).fetchone()[0])
-        # Without what this transaction added, which is counted when it is
-        # committed.
-        self.sizes[holder] = size - tx.grown.get(holder, 0)
-        return size
+        # Without what this transaction added, which is counted when it is committed.
+        own = tx.grown.get(holder, 0)
+
+        def count() -> int:
+            ask = "SELECT COALESCE(SUM(size), 0) FROM rpc_records WHERE holder = ?"
+            return int(tx.execute(ask, (holder,)).fetchone()[0]) - own
+
+        return self.usage.of(holder, count) + own
 
     def _fits(self, tx: Transaction, principal: str, size: int) -> bool:
         """
         Whether so many bytes more fit into the store, when what belongs to
         C{principal} makes room for them.
         """
-        used = self.total + self.theirs + sum(tx.grown.values())
+        used = self.usage.total + self.theirs + sum(tx.grown.values())
         spare = self._bounds.total_bytes - used - size
         if spare >= 0:
             return True
@@ -604,7 +595,7 @@ class Transitions:
             )
             size -= each - RECORD_SIZE
             _grow(tx, holder, RECORD_SIZE - each)
-            self.evicted += 1
+            self.usage.evict()
         if holder.startswith("@") and size > target:
             count = -(-(size - target) // RECORD_SIZE)
             size -= self._forget(
@@ -749,7 +740,7 @@ class Transitions:
                 (floor, floor),
             )
             tx.execute("DELETE FROM rpc_holders WHERE holder = ?", (holder,))
-            self.sizes.pop(holder, None)
+            self.usage.forget(holder)
 
     def look(self, tx: Transaction, *, first: bool = False) -> None:
         """
@@ -763,10 +754,8 @@ class Transitions:
         (servers,) = tx.execute("SELECT COUNT(*) FROM rpc_owners").fetchone()
         was, self._shared = self._shared, servers > 1
         if first or was or self._shared:
-            self.sizes.clear()
-            total = self.measure(tx)
-            self.total = total - sum(tx.grown.values())
-            spare = max(0, self._bounds.total_bytes - total)
+            self.usage.look(lambda: self.measure(tx) - sum(tx.grown.values()))
+            spare = max(0, self._bounds.total_bytes - self.usage.total)
             self.theirs = spare - spare // max(1, servers)
 
     def measure(self, tx: Transaction) -> int:
