@@ -196,6 +196,36 @@ class MethodTests(SynchronousTestCase):
         self.assertFalse(self.methods["transfer"].classic)
         self.assertFalse(self.methods["upload"].classic)
 
+    def test_alike(self) -> None:
+        """
+        Methods that take and return the same have codecs in common, in all
+        services; what differs in anything that a codec looks at has its own.
+        """
+        lines = (
+            "int one(int a, list<string> b = [])",
+            "int same(int a, list<string> b = [])",
+            "string named(int c, list<string> b = [])",
+            "string? typed(int a, list<string?> b = [])",
+            'void given(int a, list<string> b = ["x"])',
+            "bool checked(@range(min=1) int a, list<string> b = [])",
+            "float hidden(@sensitive int a, list<string> b = [])",
+            "bytes shorter(int a)",
+            "@sensitive int secret(int d)",
+            "S made(int e)",
+            "T other(S e)",
+        )
+        module = load_idl_text(
+            "struct S { int a } struct T { int a } "
+            f"service A {{ {';'.join(lines)}; }} service B {{ {lines[0]}; }}"
+        )
+        one, same, *others = module.A.by_name.values()
+        for alike in (same, module.B.by_name["one"]):
+            self.assertIs(alike.decode_params, one.decode_params)
+            self.assertIs(alike.encode_result, one.encode_result)
+        for name in ("decode_params", "encode_result"):
+            made = [getattr(each, name) for each in (one, *others)]
+            self.assertEqual(len(set(made)), len(made), name)
+
     def test_items_of_a_streamed_result(self) -> None:
         """Items of a streamed result have their codec."""
         money = self.bank.Money(amount=1)

@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl.codecs.checks import Check
-from twisted_rpc.idl.codecs.codec import Codecs, typed
+from twisted_rpc.idl.codecs.codec import Codecs, signature, typed
 from twisted_rpc.idl.codecs.decimals import inspection
 from twisted_rpc.idl.codecs.encoders import Encode, encoder_of_list, write
 from twisted_rpc.idl.codecs.facts import facts_of
@@ -34,6 +34,17 @@ Arguments = tuple[Any, ...]
 _COUNTED: Final = 50_000
 
 _read_parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def params_of(codecs: Codecs, fields: Sequence[Field]) -> Params:
+    """
+    @return: the codec of a list of parameters, one for all lists that are alike.
+    """
+    key = tuple(
+        (each.name, repr(each.default), signature(each.type, each.annotations))
+        for each in fields
+    )
+    return codecs.once(("params", key), lambda: Params(codecs, fields))
 
 
 class Params:

@@ -13,7 +13,7 @@ from zope.interface.interface import InterfaceClass
 
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.idl.codecs.codec import Codec, Codecs
-from twisted_rpc.idl.codecs.params import Params
+from twisted_rpc.idl.codecs.params import params_of
 from twisted_rpc.idl.digest import digest
 from twisted_rpc.idl.model import (
     Annotation,
@@ -157,7 +157,7 @@ class MethodSchema:
 
     def _set_params(self, codecs: Codecs) -> None:
         fields = self.model.params
-        params = Params(codecs, fields[:-1] if self.streams_parameter else fields)
+        params = params_of(codecs, fields[:-1] if self.streams_parameter else fields)
         self.params = tuple(map(_parameter, fields, (*params.factories, None)))
         self.classic = params.classic and not self.streams_parameter
         self.has_sensitive = params.facts.sensitive
