@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.proofs import cuts, hostile, promises, report
 from tests.proofs.__main__ import main, proofs
 from tests.proofs.proof import Progress
-from twisted_rpc.wire.alike import surroundings
+from twisted_rpc.wire.alike import read_tail
 
 reactor: Any = _reactor
 
@@ -39,7 +39,7 @@ class SmallTests(TestCase):
         """
         data, beginning = hostile._compact("a", 1), b'{"request_id":"a:1'
         self.assertTrue(data.startswith(beginning, 4))
-        self.assertIsNotNone(surroundings(data, 4 + len(beginning), len(data)))
+        self.assertIsNotNone(read_tail(data, 4 + len(beginning), len(data)))
 
     async def test_forgotten(self) -> None:
         """

@@ -304,6 +304,30 @@ class StraightTests(SynchronousTestCase):
         self.assertEqual(sorted(told.kept.records), [4, 5])
         self.assertEqual(told.kept.floor, 2)
 
+    def test_in_turn(self) -> None:
+        """
+        Methods that are called in turn are taken in one go, like one.
+        """
+        went: list[int] = []
+        go: Any = StraightProtocol._go_straight
+
+        def counted(*args: Any) -> Any:
+            taken, *rest = go(*args)
+            went.append(taken)
+            return taken, *rest
+
+        self.patch(StraightProtocol, "_go_straight", counted)
+        told = self.start()
+        answers = told.tell(
+            [
+                frame(told.session, seq, ("add", "peek")[seq % 2], params)
+                for seq in range(1, 31)
+                for params in [(b"[5,3]", b"[7]")[seq % 2]]
+            ]
+        )
+        self.assertEqual([each["result"] for each in answers], [7, 8] * 15)
+        self.assertEqual(went, [9, 21])
+
     def test_alone(self) -> None:
         """
         A call that comes alone does not, nor do a few.

@@ -14,11 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rpc.wire.alike import (
     BEGINNING,
-    acknowledging,
+    MIDDLE_SIZE,
+    PARAMS,
+    middle_of,
+    read_tail,
     successive,
-    surroundings,
 )
-from twisted_rpc.wire.messages import CallMessage, CallTemplate, write_stamp
+from twisted_rpc.wire.messages import CallMessage, CallTemplate, write_ack, write_stamp
 
 ID = b"5e55:17"
 
@@ -56,20 +58,25 @@ def frame(
     A frame as our own client writes it.
     """
     template = CallTemplate(service, method, timeout)
-    _, parts = template.first(ID, params, write_stamp(1795676213.25), ack)
+    stamp = write_stamp(1795676213.25)
+    _, parts = template.first(ID, params, stamp, write_ack(ack))
     return b"".join(parts)
 
 
 def found(data: bytes) -> Any:
     """
-    What surrounds the arguments of a frame.
+    What surrounds the arguments of a frame: the text before them, the text behind
+    them, and what that says.
     """
-    return surroundings(data, len(BEGINNING) + len(ID), len(data))
+    start = len(BEGINNING) + len(ID)
+    tail = read_tail(data, start, len(data))
+    stop = data.find(PARAMS, start, start + MIDDLE_SIZE) + len(PARAMS)
+    return None if tail is None else (data[start:stop], *tail)
 
 
-class SurroundingsTests(SynchronousTestCase):
+class AlikeTests(SynchronousTestCase):
     """
-    L{surroundings}.
+    L{middle_of} and L{read_tail}.
     """
 
     def test_found(self) -> None:
@@ -77,15 +84,20 @@ class SurroundingsTests(SynchronousTestCase):
         What stands around the arguments says which method it is, and how long the
         caller waits.
         """
-        around = found(frame())
-        self.assertEqual(
-            around.middle + b"[5,3]" + around.tail,
-            frame()[len(BEGINNING) + len(ID) :],
-        )
-        self.assertEqual(
-            (around.service, around.method, around.timeout, around.ack),
-            ("Calculator", "add", 10_000, 12),
-        )
+        middle, tail, *said = found(frame())
+        self.assertEqual(middle + b"[5,3]" + tail, frame()[len(BEGINNING) + len(ID) :])
+        self.assertEqual(middle, middle_of("add"))
+        self.assertEqual(said, ["Calculator", 10_000, 12])
+
+    def test_any_method(self) -> None:
+        """
+        A method may be called what its server likes, up to 128 characters.
+        """
+        for name in ("a", "\xe4dd", 'a"b', "n" * 128):
+            middle, *_ = found(frame(method=name))
+            self.assertEqual(middle, middle_of(name))
+        middle, *_ = found(frame(method="n" * 200))
+        self.assertNotEqual(middle, middle_of("n" * 200))
 
     def test_elsewhere(self) -> None:
         """
@@ -94,8 +106,8 @@ class SurroundingsTests(SynchronousTestCase):
         one = frame()
         data = b"before" + one + one
         start = len("before") + len(BEGINNING) + len(ID)
-        self.assertEqual(surroundings(data, start, 6 + len(one)), found(one))
-        self.assertIsNone(surroundings(data, start, len(data) - 1))
+        self.assertEqual(read_tail(data, start, 6 + len(one)), found(one)[1:])
+        self.assertIsNone(read_tail(data, start, len(data) - 1))
 
     def test_left_to_the_reader(self) -> None:
         """
@@ -106,7 +118,7 @@ class SurroundingsTests(SynchronousTestCase):
             ('"method":"add"', '"method": "add"'),
             ('"method":"add"', '"method":"\\u0061dd"'),
             ('"method":"add"', '"method":"\xe4"'),
-            ("[5,3]", '{"a":5}'),
+            ('"params"', '"PARAMS"'),
             (',"ack":12', ""),
             ('"ack":12', '"ack":12,"attempt":2'),
             ('"ack":12', '"ack":0'),
@@ -121,35 +133,8 @@ class SurroundingsTests(SynchronousTestCase):
             ("}}", '},"more":1}'),
         ):
             self.assertIn(old, usual)
-            self.assertIsNone(found(usual.replace(old, new).encode()), new)
-
-    def test_another_ack(self) -> None:
-        """
-        A tail that differs in its ack only need not be read whole.
-        """
-        tail = found(frame(ack=12)).tail
-        for ack in (1, 13, 10**15 - 1):
-            data = frame(ack=ack)
-            self.assertEqual(
-                acknowledging(b"xx" + data + b"}}", 2 + len(data), tail),
-                (found(data).tail, ack),
-            )
-        usual = frame().decode()
-        for old, new in (
-            ('"ack":12', '"ack":0'),
-            ('"ack":12', '"ack":012'),
-            ('"ack":12', '"ack":-12'),
-            ('"ack":12', '"ack":1_2'),
-            ('"ack":12', '"ack":'),
-            ('"ack":12', '"ack":1234567890123456'),
-            ('"ack":12', '"ack":12,"attempt":2'),
-            ("10000", "10001"),
-            ("}}", "} "),
-            ("}}", ""),
-        ):
-            self.assertIn(old, usual)
-            data = usual.replace(old, new).encode()
-            self.assertIsNone(acknowledging(data, len(data), tail), new)
+            around = found(usual.replace(old, new).encode())
+            self.assertFalse(around and around[0] == middle_of("add"), new)
 
     @given(st.integers(1, 10**6))
     def test_ids(self, seq: int) -> None:
@@ -184,7 +169,10 @@ class SurroundingsTests(SynchronousTestCase):
         around = found(data)
         if around is None:
             return
-        text = data[len(BEGINNING) + len(ID) + len(around.middle) : -len(around.tail)]
+        middle, tail, *said = around
+        if middle != middle_of("add"):
+            return
+        text = data[len(BEGINNING) + len(ID) + len(middle) : -len(tail)]
         try:
             msgspec.json.decode(text, type=list[Any])
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -192,8 +180,8 @@ class SurroundingsTests(SynchronousTestCase):
         read = msgspec.json.decode(data, type=CallMessage)
         self.assertEqual(bytes(read.params), text)
         self.assertEqual(
-            (read.service, read.method, read.ext.timeout, read.ext.ack),
-            (around.service, around.method, around.timeout, around.ack),
+            [read.method, read.service, read.ext.timeout, read.ext.ack],
+            ["add", *said],
         )
         self.assertEqual(read.request_id.encode(), ID)
         self.assertEqual(json.loads(data)["params"], json.loads(text))

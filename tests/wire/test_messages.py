@@ -22,6 +22,7 @@ from twisted_rpc.wire.messages import (
     RequestMessage,
     read_error,
     read_plain_error,
+    write_ack,
     write_error,
     write_reply,
     write_stamp,
@@ -111,7 +112,7 @@ class WriteTests(SynchronousTestCase):
         """
         template = CallTemplate(service, method, timeout)
         for stamp, each in ((b"1.5", ack), (b"1.5", 7), (b"2.5", 7)):
-            size, parts = template.first(b"s:1", b"[]", stamp, each)
+            size, parts = template.first(b"s:1", b"[]", stamp, write_ack(each))
             frame = b"".join(parts)
             self.assertEqual(len(frame), size)
             read = msgspec.json.decode(frame, type=CallMessage)

@@ -36,6 +36,7 @@ from twisted_rpc.wire.messages import (
     ReplyMessage,
     RequestMessage,
     read_error,
+    write_ack,
     write_error,
     write_reply,
     write_stamp,
@@ -255,7 +256,7 @@ class RequestTests(SynchronousTestCase):
         }
         template = CallTemplate(message["service"], message["method"], 29990)
         request_id = message["request_id"].encode()
-        _, parts = template.first(request_id, b"[5,3]", stamp(message), 1)
+        _, parts = template.first(request_id, b"[5,3]", stamp(message), write_ack(1))
         self.assertEqual(json.loads(b"".join(parts)), message)
 
     def test_write_controls(self) -> None:

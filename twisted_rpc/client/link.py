@@ -16,7 +16,7 @@ from twisted_rpc.client.plain import PlainLane
 from twisted_rpc.client.protocol import ClientProtocol
 from twisted_rpc.client.retrying import Retrying
 from twisted_rpc.errors import Code, RPCError
-from twisted_rpc.wire.messages import ReplyMessage, Welcome
+from twisted_rpc.wire.messages import ReplyMessage, Welcome, write_ack
 
 if TYPE_CHECKING:
     from twisted_rpc.client.pool import Pool
@@ -61,6 +61,7 @@ class Link:
         self._prefix = ""
         self._next_seq = 1
         self._ack = 1
+        self._end = write_ack(1)
         self._ceiling = 0
         self._window = 0
         self._told = 1
@@ -262,7 +263,7 @@ class Link:
         call.attempts = 1
         stamp = call.stamp = protocol.turn_stamp or protocol.stamp
         size, parts = target.template.first(
-            request_id.encode(), call.params, stamp, self._ack
+            request_id.encode(), call.params, stamp, self._end
         )
         if size > self.max_frame:
             self.refuse_size(call, protocol, size)
@@ -336,7 +337,10 @@ class Link:
         first = next(
             (call for call in self.pending.values() if not call.forsaken), None
         )
-        self._ack = self._next_seq if first is None else first.seq
+        ack = self._next_seq if first is None else first.seq
+        if ack != self._ack:
+            self._ack = ack
+            self._end = write_ack(ack)
         self._ceiling = self._ack + self._window
 
     @property

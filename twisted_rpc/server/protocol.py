@@ -418,7 +418,6 @@ class ServerProtocol(StraightProtocol):
         The next turn has a time of its own.
         """
         self._stamp = self._tail = b""
-        self._around = None
 
     @property
     def stamp(self) -> bytes:

@@ -16,7 +16,7 @@ from contextvars import Context
 from functools import partial
 from struct import Struct
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -36,13 +36,20 @@ from twisted_rpc.errors import InvalidValue
 from twisted_rpc.pulse import Pulse
 from twisted_rpc.server.dispatch import Dispatch
 from twisted_rpc.transport import SLICE, FrameProtocol
-from twisted_rpc.wire.alike import BEGINNING, acknowledging, successive, surroundings
+from twisted_rpc.wire.alike import (
+    BEGINNING,
+    MIDDLE_SIZE,
+    PARAMS,
+    middle_of,
+    read_tail,
+    successive,
+)
 from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import REPLY_RESULT, write_tail
 from twisted_rpc.wire.server import ServerConnection
 
 if TYPE_CHECKING:
-    from twisted_rpc.server.methods import Methods
+    from twisted_rpc.server.methods import Methods, ServedMethod
 
 _LENGTH: Final = Struct("!I")
 _unpack = _LENGTH.unpack_from
@@ -54,9 +61,12 @@ _EMPTY: Final = Context()
 #: What is left to be done for a call that turned out to be unusual.
 Rest = Callable[[], object]
 
-#: What stands before and behind arguments, whose they are, until when the caller
-#: waits, and the ack.
-_Around = tuple[bytes, bytes, Any, float, int]
+#: Methods by what stands between id and arguments.
+_Named = dict[bytes, "ServedMethod"]
+
+#: What stands behind arguments, and says: the methods of the service, until when the
+#: caller waits, and the ack.
+_Tail = tuple[bytes, _Named, float, int]
 
 
 class Straight:
@@ -70,7 +80,14 @@ class Straight:
         """
         @param store: of the server.
         """
-        self.services = methods.table
+        self.services: dict[str, _Named] = {
+            service: {
+                middle_of(name): method
+                for name, method in named.items()
+                if method.straight
+            }
+            for service, named in methods.table.items()
+        }
         self.dispatch = dispatch
         self.pressure = dispatch.pressure
         self.release = store.release
@@ -91,7 +108,6 @@ class StraightProtocol(FrameProtocol):
     """
 
     __slots__ = (
-        "_around",
         "_tail",
         "connection",
         "restricted",
@@ -116,8 +132,6 @@ class StraightProtocol(FrameProtocol):
         self.straight = straight
         self.restricted = False
         self.wall = wall
-        # What surrounded the arguments of the last call of this turn.
-        self._around: _Around | None = None
         self._tail = b""
 
     def framesReceived(self, data: bytes, offset: int, most: int) -> tuple[int, int]:
@@ -128,17 +142,14 @@ class StraightProtocol(FrameProtocol):
         if straight is None or not self.connection.ordinary:
             return offset, 0
         while frames < most and not self._halted:
-            around = self._around
-            known = around is not None
-            if around is None:
-                around = self._recognize(straight, data, offset)
-                if around is None:
-                    break
+            tail = self._next_tail(straight, data, offset)
+            if tail is None:
+                break
             context = _EMPTY.copy()
             taken, offset, rest = context.run(
                 self._go_straight,
                 straight,
-                around,
+                tail,
                 context,
                 data,
                 offset,
@@ -149,52 +160,48 @@ class StraightProtocol(FrameProtocol):
                 # Outside: it is nothing that the call itself does.
                 rest()
             if not taken:
-                if not known:
-                    break
-                # Another method, perhaps.
-                self._around = None
+                break
         return offset, frames
 
     def _go_straight(  # noqa: PLR0912, PLR0915, PLR0917 - each function would cost 50 ns
         self,
         straight: Straight,
-        around: _Around,
+        first_tail: _Tail,
         context: Context,
         data: bytes,
         offset: int,
         most: int,
     ) -> tuple[int, int, Rest | None]:
         """
-        The loop over frames that differ in their number and arguments only.  It
-        runs in C{context}, which its calls share, and ends when one of them has set
-        a variable there: a context for each would take 0.2 us.
+        The loop over frames.  It runs in C{context}, which its calls share, and
+        ends when one of them has set a variable there: a context for each would
+        take 0.2 us.
+
+        @param first_tail: of the first.
 
         @return: how many were taken, where the next stands, and what is left to be
             done for the last.
         """
-        middle, tail, method, deadline, ack = around
+        tail, methods, deadline, ack = first_tail
         store, pressure, dispatch = straight.store, straight.pressure, straight.dispatch
         connection, session = self.connection, self.session
         assert session is not None
         noted, kept, outer = session.noted, session.kept, session.current
         seconds, slow, out = self._seconds, dispatch.slow, self._out
-        decode, function = method.decode_params, method.function
-        encode, recorded = method.encode_result, method.recorded
         first = seq = connection.seq + 1
         if seq <= session.floor or ack > seq:
             return 0, offset, None
         high, endings = successive(connection.prefix, seq)
         known = BEGINNING + high.encode()
         reply_tail = self._tail or self.new_tail()
-        # What is the same in all: of a frame with its length, of an answer without.
-        same = 4 + len(known) + len(endings[0][1]) + len(middle) + len(tail)
+        # Of an answer, but for its length.
         fixed = len(known) + len(endings[0][1]) + len(REPLY_RESULT) + len(reply_tail)
         biggest = min(connection.peer_max_frame, SLICE)
         end = len(data)
         room = free = store.free(session)
         size = answer_size = written = 0
         expected = -1
-        begin = answer_begin = b""
+        begin = middle = answer_begin = b""
         responder: Responder | None = None
         before = seconds()
         allowed = min(most, session.floor + store.window + 1 - seq)
@@ -205,27 +212,28 @@ class StraightProtocol(FrameProtocol):
             stop = offset + size
             params = data[offset:stop].removeprefix(head).removesuffix(tail)
             if len(params) != expected or stop > end:
-                # Another length than the one before, or no such frame.
+                # Another length, method or ack than the one before: 0.8 us.
                 length = self._length(data, offset)
-                if not length:
-                    break
-                size, expected = 4 + length, 4 + length - same
+                size, stop = 4 + length, offset + 4 + length
                 begin = _pack(length) + known
-                head = begin + digits + middle
-                params = data[offset : offset + size].removeprefix(head)
-                params = params.removesuffix(tail)
-                if len(params) != expected:
-                    again = acknowledging(data, offset + size, tail)
-                    if again is None:
+                head = begin + digits
+                if not length or not data.startswith(head, offset):
+                    break
+                start = offset + len(head)
+                if not data.endswith(tail, start, stop):
+                    found = self._find_tail(straight, data, start, stop)
+                    if found is None or found[3] > seq:
                         break
-                    same -= len(tail)
-                    tail, ack = again
-                    same += len(tail)
-                    expected = size - same
-                    params = data[offset : offset + size].removeprefix(head)
-                    params = params.removesuffix(tail)
-                    if len(params) != expected or ack > seq:
-                        break
+                    tail, methods, deadline, ack = found
+                params_at = data.find(PARAMS, start, start + MIDDLE_SIZE) + len(PARAMS)
+                middle = data[start:params_at]
+                method = methods.get(middle)
+                if method is None:
+                    break
+                decode, function = method.decode_params, method.function
+                encode, recorded = method.encode_result, method.recorded
+                params = data[params_at : stop - len(tail)]
+                expected = len(params)
             if (
                 deadline <= before
                 or pressure.level
@@ -291,7 +299,6 @@ class StraightProtocol(FrameProtocol):
                 # The next call must not see what this one has set.
                 break
         connection.seq = seq - 1
-        self._around = middle, tail, method, deadline, ack
         session.current = outer
         if out:
             # Else somebody has sent them.
@@ -316,30 +323,43 @@ class StraightProtocol(FrameProtocol):
             return 0
         return length
 
-    def _recognize(
-        self, straight: Straight, data: bytes, offset: int
-    ) -> _Around | None:
+    def _next_tail(self, straight: Straight, data: bytes, offset: int) -> _Tail | None:
         """
-        What stands around the arguments of the frame at C{offset}.
+        How the frame at C{offset} ends.
 
-        @return: C{None}: the frame goes the long way.
+        @return: C{None}: it is not the next call, or goes the long way.
         """
         start, length = offset + 4, self._length(data, offset)
-        if not length:
-            return None
         connection = self.connection
-        known = f"{connection.prefix}{connection.seq + 1}".encode()
-        if not data.startswith(BEGINNING + known, start):
+        head = BEGINNING + f"{connection.prefix}{connection.seq + 1}".encode()
+        if not length or not data.startswith(head, start):
             return None
-        found = surroundings(data, start + len(BEGINNING) + len(known), start + length)
+        start += len(head)
+        found = self._find_tail(straight, data, start, offset + 4 + length)
         if found is None:
             return None
-        methods = straight.services.get(found.service)
-        method = None if methods is None else methods.get(found.method)
-        if method is None or not method.straight:
+        stop = data.find(PARAMS, start, start + MIDDLE_SIZE) + len(PARAMS)
+        return found if data[start:stop] in found[1] else None
+
+    def _find_tail(
+        self, straight: Straight, data: bytes, start: int, stop: int
+    ) -> _Tail | None:
+        """
+        How a frame ends.
+
+        @param start: where its id ends.
+        @param stop: where it ends.
+
+        @return: C{None}: it goes the long way.
+        """
+        found = read_tail(data, start, stop)
+        if found is None:
             return None
-        deadline = self.arrived + found.timeout * 0.001
-        return found.middle, found.tail, method, deadline, found.ack
+        tail, service, timeout, ack = found
+        methods = straight.services.get(service)
+        if methods is None:
+            return None
+        return tail, methods, self.arrived + timeout * 0.001, ack
 
     def _rest(
         self,

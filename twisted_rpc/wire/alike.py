@@ -1,27 +1,31 @@
 # -*- test-case-name: tests.wire.test_alike -*-
 """
-Frames that differ from the one before them in their number and arguments only.
+Frames that are alike but for their number, method and arguments.
 
 A client that has many calls in flight writes them as we do: in one order of
-members, the same method again and again, and behind the arguments what is the
-same for a whole turn.  What surrounds the arguments is then compared, not read:
-0.3 us instead of 0.75.  It says the same as reading it, because what stands
-between two texts that are known is one array: who decodes the arguments sees to
-that.
+members, methods that are known, and behind the arguments what is the same for a
+whole turn.  What surrounds the arguments is then compared with the frame before (0.2
+us), or looked up (1.0), not read.  It says the same as reading it, because what
+stands between two texts that are known is one array: who decodes the arguments sees
+to that.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
+
+from twisted_rpc.wire.messages import write_text
 
 #: How such a frame begins, and its answer; then comes the id, which needs no escaping.
 BEGINNING: Final = b'{"request_id":"'
 
-#: From the id to the arguments.
-_MIDDLE: Final = re.compile(
-    rb'","method":"([A-Za-z0-9_.$-]{1,128})","params":(?=\[)', re.DOTALL
-)
+#: How the text from the id to the arguments ends, which begins with the method.
+PARAMS: Final = b',"params":'
+
+#: It is no longer, with a name of up to 128 characters.
+MIDDLE_SIZE: Final = 160
 
 #: From the arguments to the end: no number that another reader could read
 #: otherwise, no name that needs escaping, no member that is not here.
@@ -36,67 +40,38 @@ _TAIL_BEGINS: Final = b',"timestamp":'
 _TAIL_SIZE: Final = 300
 
 
-class Surroundings(NamedTuple):
+def middle_of(method: str) -> bytes:
     """
-    What stands around the arguments of a call, and what it says.
-
-    @ivar middle: the text from the id to the arguments.
-    @ivar tail: the text behind them.
-    @ivar timeout: milliseconds.
+    @return: the text from the id to the arguments, in calls of a method.
     """
-
-    middle: bytes
-    tail: bytes
-    service: str
-    method: str
-    timeout: int
-    ack: int
+    return b'","method":%b%b' % (write_text(method), PARAMS)
 
 
-def surroundings(data: bytes, start: int, stop: int) -> Surroundings | None:
+def read_tail(data: bytes, start: int, stop: int) -> tuple[bytes, str, int, int] | None:
     """
-    @param start: where the id ends that stands in C{data}.
-    @param stop: where the frame ends.
+    @param start: before the arguments of a call.
+    @param stop: where its frame ends.
 
-    @return: C{None}: the frame has to be read.
+    @return: the text from the arguments to the end; the service, milliseconds until
+        the caller gives up, and the ack.  C{None}: the frame has to be read.
     """
-    middle = _MIDDLE.match(data, start, stop)
-    if middle is None:
+    begin = data.rfind(_TAIL_BEGINS, start, stop)
+    if begin < 0 or stop - begin > _TAIL_SIZE:
         return None
-    begin = data.rfind(_TAIL_BEGINS, max(middle.end(), stop - _TAIL_SIZE), stop)
-    if begin < 0:
-        return None
-    tail = _TAIL.fullmatch(data, begin, stop)
-    if tail is None:
-        return None
-    service, timeout, ack = tail.groups()
-    return Surroundings(
-        middle[0],
-        tail[0],
-        service.decode(),
-        middle[1].decode(),
-        int(timeout),
-        int(ack),
-    )
+    tail = data[begin:stop]
+    found = _read_tail(tail)
+    return None if found is None else (tail, *found)
 
 
-def acknowledging(data: bytes, stop: int, tail: bytes) -> tuple[bytes, int] | None:
-    """
-    @param stop: where a frame ends that stands in C{data}.
-    @param tail: of the frame before it.
-
-    @return: its tail, if that differs in the ack only, and the ack.
-    """
-    stem = tail[: tail.rindex(b":") + 1]
-    begin = data.rfind(stem, max(0, stop - len(stem) - 17), stop)
-    if begin < 0:
+# A turn has few of them: of methods with timeouts of their own, and of acks.  To find
+# one takes 0.06 us, to read it 1.2.
+@lru_cache(256)
+def _read_tail(tail: bytes) -> tuple[str, int, int] | None:
+    found = _TAIL.fullmatch(tail)
+    if found is None:
         return None
-    found = data[begin:stop]
-    ack = found[len(stem) : -2]
-    # int() would read "+1" and "1_0" too.
-    if found[-2:] != b"}}" or not ack.isdigit() or ack[:1] == b"0" or len(ack) > 15:
-        return None
-    return found, int(ack)
+    service, timeout, ack = found.groups()
+    return service.decode(), int(timeout), int(ack)
 
 
 #: How ids end, as they are compared: to write a number takes 0.2 us.

@@ -256,12 +256,19 @@ _REQUEST_ID: Final = b'{"request_id":"'
 _TIMESTAMP: Final = b',"timestamp":'
 
 
+def write_ack(ack: int) -> bytes:
+    """
+    How L{CallTemplate.first} ends: the same in the calls of many methods.
+    """
+    return b"%d}}" % ack
+
+
 class CallTemplate:
     """
     The frame of a method's requests, but for what differs from call to call.
     """
 
-    __slots__ = ("_ack", "_end", "_ext", "_method", "_middle", "_service", "_size")
+    __slots__ = ("_ext", "_method", "_middle", "_service", "_size")
 
     def __init__(self, service: str, method: str, timeout: int = 0) -> None:
         """
@@ -269,8 +276,6 @@ class CallTemplate:
         """
         self._service = write_text(service)
         self._method = write_text(method)
-        self._ack = 0
-        self._end = b"0}}"
         self._middle: bytes = b'","method":%b,"params":' % self._method
         self._ext: bytes = b',"service":%b,"ext":{"timeout":%d,"ack":' % (
             self._service,
@@ -279,20 +284,16 @@ class CallTemplate:
         self._size = sum(map(len, (_REQUEST_ID, self._middle, _TIMESTAMP, self._ext)))
 
     def first(
-        self, request_id: bytes, params: bytes, stamp: bytes, ack: int
+        self, request_id: bytes, params: bytes, stamp: bytes, end: bytes
     ) -> tuple[int, tuple[bytes, ...]]:
         """
         The first attempt of a call without metadata, on an extended connection.
 
         @param request_id: it needs no escaping.
+        @param end: what L{write_ack} wrote.
 
         @return: the size of the frame, and the parts it is joined of.
         """
-        if ack != self._ack:
-            # The same in several calls.
-            self._ack = ack
-            self._end = b"%d}}" % ack
-        end = self._end
         size = self._size + len(request_id) + len(params) + len(stamp) + len(end)
         return size, (
             _REQUEST_ID,
