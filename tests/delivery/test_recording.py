@@ -14,12 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.delivery.requests import START, FakeMethod
 from twisted_rpc.call import Answer, Request
-from twisted_rpc.delivery import recording
+from twisted_rpc.delivery import recording, sessions
 from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError, UncommittedError
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
-from twisted_rpc.delivery.recording import ACKS, REWRITE, Recording
+from twisted_rpc.delivery.recording import REWRITE, Recording
 from twisted_rpc.delivery.records import Outcome, Session
+from twisted_rpc.delivery.sessions import ACKS
 from twisted_rpc.delivery.steps import MemorySteps
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.errors import Code, RPCError, refusal
@@ -980,6 +981,110 @@ class SessionTests(RecordingTestCase):
         again, resumed = self.successResultOf(self.recording.attach("ada", session.id))
         self.assertEqual((again.floor, resumed), (1, True))
 
+    def lost_while(self, asked: Callable[[Session], None]) -> Session:
+        """A session whose only connection is lost, and then C{asked} for."""
+        session = self.connection.session
+        assert session is not None
+        asked(session)
+        self.store.slow = False
+        self.store.answer()
+        self.assertGreater(self.store.memory.sessions[session.id].attached, 0)
+        self.assertEqual(session.attached, 1)
+        self.recording.detach(session, 0.0)
+        self.assertEqual(self.store.memory.sessions[session.id].attached, 0)
+        return session
+
+    def test_reconnected_before_the_loss_is_noticed(self) -> None:
+        """
+        A client that comes again before its old connection is lost keeps its
+        session, also if the store takes its time.
+        """
+
+        def asked(session: Session) -> None:
+            self.store.slow = True
+            self.recording.attach("ada", session.id)
+            self.recording.detach(session, 0.0)
+            self.recording.expire(0.0, START)
+
+        self.lost_while(asked)
+
+    def test_reconnected_while_it_is_left(self) -> None:
+        """
+        What says that a session is used is not asked beside what says that it is
+        not: a store may do either first.
+        """
+
+        def asked(session: Session) -> None:
+            self.store.slow = True
+            self.recording.detach(session, 0.0)
+            self.recording.attach("ada", session.id)
+            self.recording.attach("eve", session.id)
+            self.assertEqual(self.store.asked[-1], "detach")
+            self.store.answer()
+            self.assertEqual(self.store.asked[-3:], ["detach", "attach", "attach"])
+
+        self.lost_while(asked)
+
+    def test_reconnected_while_it_is_told_again(self) -> None:
+        """
+        Nor does the store hear again that nobody uses it, when somebody asks for
+        it.
+        """
+
+        def asked(session: Session) -> None:
+            self.store.gone = True
+            self.recording.detach(session, 0.0)
+            self.store.gone, self.store.slow = False, True
+            self.recording.expire(0.0, START)
+            self.recording.attach("ada", session.id)
+            self.store.waiting.reverse()
+
+        self.lost_while(asked)
+
+    def test_asked_for_by_another(self) -> None:
+        """
+        Whoever asks for the session of somebody else changes nothing of it.
+        """
+        session = self.connection.session
+        assert session is not None
+        self.store.slow = True
+        self.recording.attach("eve", session.id)
+        self.recording.detach(session, 0.0)
+        self.store.slow = False
+        self.store.answer()
+        self.recording.expire(0.0, START)
+        self.assertEqual(self.store.memory.sessions[session.id].attached, 0)
+
+    def test_asked_for_while_the_store_is_away(self) -> None:
+        """
+        However many sessions are asked for while the store is away, what is
+        remembered of them is bounded.
+        """
+        self.patch(sessions, "UNHEARD", 3)
+        self.store.gone = True
+        for number in range(10):
+            self.failureResultOf(self.recording.attach("ada", f"{number}"), RPCError)
+        self.store.gone = False
+        self.recording.expire(0.0, START)
+        self.assertLessEqual(self.store.asked.count("detach"), 4)
+        session = self.connection.session
+        assert session is not None
+        self.assertEqual(self.store.memory.sessions[session.id].attached, 1)
+
+    def test_floors_of_sessions_that_ended(self) -> None:
+        """
+        Nothing is left of a session that has ended here.
+        """
+        self.result = None
+        self.ask(1)
+        session = self.release(2)
+        self.recording.detach(session, 0.0)
+        self.running[0].callback(b"1")
+        retention = self.recording.local.retention
+        self.recording.expire(retention + 1, START)
+        self.recording.expire(retention + 2, START)
+        self.assertEqual(self.recording._sessions._floors, {})
+
     def test_bounded_here(self) -> None:
         """
         What is kept here of sessions without a connection is bounded, however
@@ -1117,6 +1222,47 @@ class LifeTests(RecordingTestCase):
         self.successResultOf(recording.start(self.clock))
         self.successResultOf(recording.start(self.clock))
         self.assertIn("MemorySteps", repr(recording))
+
+    def test_start_raises(self) -> None:
+        """
+        A store that raises when it starts is as one that fails; it is not stopped,
+        and may start another time.
+        """
+        store = ScriptedStore(MemoryStore(), self.clock)
+        recording = Recording(store, self.clock)
+        start = store.start
+
+        def raises(_: Any) -> Deferred[None]:
+            raise ZeroDivisionError
+
+        self.patch(store, "start", raises)
+        for _ in range(2):
+            self.failureResultOf(recording.start(self.clock), ZeroDivisionError)
+        stopped = recording.stop()
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertFalse(store.stopped)
+        self.patch(store, "start", start)
+        self.successResultOf(recording.start(self.clock))
+
+    def test_steps_raise(self) -> None:
+        """
+        A step that raises is as one that fails: nobody waits for ever.
+        """
+
+        def raises(*_: Any) -> Deferred[Any]:
+            raise ZeroDivisionError
+
+        for name in ("claim", "attach", "expire", "stop"):
+            self.patch(self.store, name, raises)
+        self.assertIs(self.failed(self.ask(1)).code, Code.UNAVAILABLE)
+        attached = self.recording.attach("ada", None)
+        self.failureResultOf(attached, RPCError)
+        self.recording.expire(0.0, START)
+        stopped = self.recording.stop()
+        self.clock.advance(0)
+        self.failureResultOf(stopped, ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
     def test_stop(self) -> None:
         """

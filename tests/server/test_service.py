@@ -25,7 +25,15 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from tests.raw import RawPeer
-from twisted_rpc import Client, Limits, Registry, Server, with_options
+from twisted_rpc import (
+    Client,
+    Limits,
+    MemoryStore,
+    Registry,
+    Server,
+    with_options,
+)
+from twisted_rpc.delivery.steps import MemorySteps
 from twisted_rpc.errors import Unavailable
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.server.coroutines import asyncio_loop
@@ -375,6 +383,28 @@ class EndpointTests(SynchronousTestCase):
         server = Server(Registry(), listen=[slow], reactor=Clock())
         server.startService()
         self.successResultOf(server.stopService())
+
+    def test_store_that_cannot_start(self) -> None:
+        """
+        A store that cannot be started, whatever way it says so, is why nothing is
+        listened on; and the server can be stopped.
+        """
+
+        def raises(_: Any) -> Deferred[None]:
+            raise ZeroDivisionError
+
+        for start in (raises, lambda _: fail(ZeroDivisionError())):
+            slow, clock = Slow(), Clock()
+            store = MemorySteps(MemoryStore(), clock.seconds, clock.seconds)
+            self.patch(store, "start", start)
+            server = Server(Registry(), listen=[slow], reactor=clock, dedup=store)
+            server.startService()
+            assert server.listening is not None
+            self.failureResultOf(server.listening, ZeroDivisionError)
+            stopped = server.stopService()
+            clock.advance(0)
+            self.successResultOf(stopped)
+            self.assertEqual((server.ports, slow.closed), ([], 0))
 
     def test_no_connections_while_it_drains(self) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -232,6 +233,40 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor.processes[-1].ends(ProcessTerminated(exitCode=3))
         self.assertIn("exit status 3; another is started in 0.1 s", self.events[-1])
         self.assertEqual([each.pid for each in self.supervisor.workers.values()], [100])
+
+    def test_none_can_serve(self) -> None:
+        """
+        A worker that ends before any has served ends all: nobody would ever answer
+        on the ports.
+        """
+        signals: list[int] = []
+        self.patch(signal, "raise_signal", signals.append)
+        self.supervisor.privilegedStartService()
+        self.reactor.run()
+        first, second = self.reactor.processes
+        self.reactor.callWhenRunning = lambda function, *args: function(*args)  # type: ignore[method-assign]  # it runs
+        second.ends(ProcessTerminated(exitCode=1))
+        self.assertEqual(
+            self.events[-1],
+            "worker 2, pid 101, has ended before any served: exit status 1; stopping",
+        )
+        self.assertEqual(signals, [signal.SIGTERM])
+        stopped = self.supervisor.stopService()
+        first.ends(ProcessTerminated(exitCode=1))
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_one_cannot_serve(self) -> None:
+        """
+        One that ends when others serve is replaced, although it never did.
+        """
+        self.supervisor.privilegedStartService()
+        self.reactor.run()
+        first, second = self.reactor.processes
+        first.tells(ready=True)
+        second.ends(ProcessTerminated(exitCode=1))
+        self.reactor.advance(0.1)
+        self.assertEqual(len(self.reactor.processes), 3)
 
     def test_drain(self) -> None:
         """

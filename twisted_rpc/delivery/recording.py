@@ -12,14 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Interceptor, Request, Responder
 from twisted_rpc.delivery.claims import (
-    Attached,
     Claim,
     Found,
     Key,
@@ -37,12 +42,10 @@ from twisted_rpc.delivery.records import (
     frozen,
 )
 from twisted_rpc.delivery.refusals import known, not_committed, refused_by, stale
+from twisted_rpc.delivery.sessions import Sessions
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.delivery.underway import Call
 from twisted_rpc.errors import Code, RPCError, refusal
-
-#: Acknowledged seqs that are told to the store at once; it costs a write.
-ACKS: Final = 32
 
 #: Calls that wait for the store at one time.
 QUEUE: Final = 10_000
@@ -130,6 +133,7 @@ class Recording:
         self.retention: float = store.retention
         self.local = MemoryStore(window=store.window, waiters=store.waiters)
         self.started = False
+        self._sessions = Sessions(store, self.local, self._asked, self._note)
         self._clock = clock
         self._starting: list[Deferred[None]] = []
         self._stopping = False
@@ -138,14 +142,10 @@ class Recording:
         self.outstanding = 0
         self._expiring = False
         self._timers: dict[Any, Callable[[], None]] = {}
-        #: Floors as the store has them, by session.
-        self._floors: dict[str, int] = {}
         #: One of a key, but for ids that are used for several calls.
         self._calls: dict[Key, list[Call]] = {}
         #: Calls that may be claimed although nobody here asks for them.
         self._lost: dict[tuple[Key, str, bytes], Call] = {}
-        #: Sessions that the store may take to be used here.
-        self._left: set[str] = set()
         self._responder: Responder
         self._admit: Admit
         self._in_transaction: InTransaction
@@ -201,7 +201,7 @@ class Recording:
     def _start(self, reactor: Any) -> None:
         self._stopping = False
         self._stopped = None
-        self.store.start(reactor).addBoth(self._started)
+        maybeDeferred(self.store.start, reactor).addBoth(self._started)
 
     def _started(self, result: Any) -> None:
         self.started = not isinstance(result, Failure)
@@ -215,7 +215,7 @@ class Recording:
         """
         self._stopping = True
         self._stopped = Deferred()
-        stopped = self._stopped.addCallback(lambda _: self._asked(self.store.stop()))
+        stopped = self._stopped.addCallback(lambda _: self._stop_store())
         self._ended_life = Deferred()
         stopped.addBoth(self._life_ended)
         timers, self._timers = self._timers, {}
@@ -225,8 +225,14 @@ class Recording:
         self._step_ended(None, 0)
         return stopped
 
+    def _stop_store(self) -> Deferred[None]:
+        # What could not be started has nothing to stop.
+        began = self.started or self._starting
+        return self._asked(self.store.stop) if began else succeed(None)
+
     def _life_ended(self, result: Any) -> Any:
         self.started = False
+        self._sessions.clear()
         self._ended_life.callback(None)
         return result
 
@@ -242,9 +248,16 @@ class Recording:
         timer: Any = self._clock.callLater(delay, due)
         self._timers[timer] = act
 
-    def _asked(self, step: Deferred[Any]) -> Deferred[Any]:
+    def _asked(self, step: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
+        """
+        Ask the store; what its step raises is how that fails.
+        """
         self.outstanding += 1
-        return step.addBoth(self._step_ended)
+        try:
+            answer = step(*args)
+        except Exception:  # noqa: BLE001 - of a store of the user's; it is noted
+            answer = fail()
+        return answer.addBoth(self._step_ended)
 
     def _step_ended(self, result: Any, count: int = 1) -> Any:
         self.outstanding -= count
@@ -270,20 +283,9 @@ class Recording:
         @return: fires with the session, and whether it is the one that was asked
             for; fails with UNAVAILABLE, the store does not answer.
         """
-
-        def attached(it: Attached) -> tuple[Session, bool]:
-            self._floors[it.session] = it.floor
-            return self.local.adopt(principal, it.session, it.floor), it.resumed
-
-        def failed(failure: Failure) -> Any:
-            if wanted is not None and failure.check(StoreError):
-                self._left.add(wanted)
-            return self._unavailable(failure)
-
         if not self.started or self._stopping:
             raise _unavailable()
-        step: Deferred[Attached] = self._asked(self.store.attach(principal, wanted))
-        return step.addCallbacks(attached, failed)
+        return self._sessions.attach(principal, wanted).addErrback(self._unavailable)
 
     def _unavailable(self, failure: Failure) -> Any:
         error = failure.value
@@ -305,19 +307,7 @@ class Recording:
         """
         A connection that used C{session} has ended.
         """
-        self.local.detach(session, now)
-        if not session.attached and self.started:
-            self._release(session)
-            self._floors.pop(session.id, None)
-            self._detach(session.id)
-
-    def _detach(self, session: str) -> None:
-        def failed(failure: Failure) -> None:
-            # Else it would never expire while this process lives.
-            self._left.add(session)
-            self._note(failure)
-
-        self._asked(self.store.detach(session)).addErrback(failed)
+        self._sessions.detach(session, now)
 
     def release(self, session: Session, ack: int) -> None:
         """
@@ -326,13 +316,6 @@ class Recording:
         """
         self.local.release(session, ack)
 
-    def _release(self, session: Session) -> None:
-        if session.floor > self._floors.get(session.id, 0):
-            self._floors[session.id] = session.floor
-            self._asked(self.store.release(session.id, session.floor)).addErrback(
-                self._note
-            )
-
     def expire(self, now: float, wall: float) -> None:
         """
         Called every few seconds.
@@ -340,10 +323,7 @@ class Recording:
         self.local.expire(now, wall)
         if not self.started or self._expiring or self._stopping:
             return
-        for session_id in list(self._floors):
-            session = self.local.sessions.get(session_id)
-            if session is not None:
-                self._release(session)
+        self._sessions.tell_floors()
         self._expiring = True
 
         def expired(result: Any) -> None:
@@ -351,19 +331,15 @@ class Recording:
             if isinstance(result, Failure):
                 self._note(result)
             elif not self._stopping:
+                self._sessions.let_go()
                 self._let_go()
 
-        self._asked(self.store.expire()).addBoth(expired)
+        self._asked(self.store.expire).addBoth(expired)
 
     def _let_go(self) -> None:
         """
-        The store can be reached: undo what it may have done for nobody.
+        The store can be reached: let go what may be claimed here for nobody.
         """
-        left, self._left = self._left, set()
-        for session_id in left:
-            session = self.local.sessions.get(session_id)
-            if session is None or not session.attached:
-                self._detach(session_id)
         lost, self._lost = self._lost, {}
         for what, call in lost.items():
             key = call.claim.key
@@ -389,7 +365,7 @@ class Recording:
             if seq <= session.floor:
                 raise refused_by(Verdict.STALE, self)
             key = Key(session.id, seq)
-            floor = self._floor_to_tell(session, seq)
+            floor = self._sessions.floor_to_tell(session, seq, self.window)
         method = request.method
         params = request.params = bytes(request.params)
         name = f"{method.service}.{method.wire_name}"
@@ -423,16 +399,6 @@ class Recording:
         self._ask(call)
         return waiter
 
-    def _floor_to_tell(self, session: Session, seq: int) -> int:
-        """
-        The floor, if it is time to tell the store of it; 0 if not.
-        """
-        floor, told = session.floor, self._floors.get(session.id, 0)
-        if floor - told < ACKS and seq - told <= self.window:
-            return 0
-        self._floors[session.id] = floor
-        return floor
-
     def _ask(self, call: Call) -> None:
         """
         Look the call up, and claim it if it may run.
@@ -451,7 +417,7 @@ class Recording:
         self._claim(call)
 
     def _claim(self, call: Call) -> None:
-        self._judge(self._asked(self.store.claim(call.claim)), call)
+        self._judge(self._asked(self.store.claim, call.claim), call)
 
     def _judge(self, step: Deferred[Found], call: Call) -> None:
         step.addCallbacks(
@@ -469,7 +435,7 @@ class Recording:
             call.answer = None
             call.request.started = False
             call.hold()
-            return self._asked(self.store.transact(call.claim, self._transacting(call)))
+            return self._asked(self.store.transact, call.claim, self._transacting(call))
 
         call.free()
         call.claim.run = True
@@ -634,7 +600,7 @@ class Recording:
             outcome = frozen(outcome)
             if outcome.executed == "no":
                 # Refusals are not recorded.
-                self._asked(self.store.unclaim(key, fence)).addErrback(
+                self._asked(self.store.unclaim, key, fence).addErrback(
                     self._not_unclaimed, call
                 )
                 self._end(call, outcome)
@@ -647,7 +613,7 @@ class Recording:
         self._lose(call)
 
     def _write(self, call: Call, fence: int, outcome: Outcome, delay: float) -> None:
-        self._asked(self.store.complete(call.claim.key, fence, outcome)).addCallbacks(
+        self._asked(self.store.complete, call.claim.key, fence, outcome).addCallbacks(
             self._written,
             self._not_written,
             callbackArgs=(call, outcome),
@@ -655,12 +621,8 @@ class Recording:
         ).addErrback(self._broken, call)
 
     def _written(self, found: Found | None, call: Call, outcome: Outcome) -> None:
-        session = self.local.sessions.get(call.claim.key.holder)
-        if session is not None and call.claim.key.seq <= session.floor:
-            # It was acknowledged while it ran: tell the store again.
-            self._floors[session.id] = min(
-                self._floors.get(session.id, 0), call.claim.key.seq - 1
-            )
+        key = call.claim.key
+        self._sessions.written(key.holder, key.seq)
         if found is None:
             self._end(call, outcome)
         elif found.verdict is Verdict.REPLAY:
@@ -714,7 +676,7 @@ class Recording:
 
         def resolved(outcome: Outcome) -> Deferred[bool]:
             step: Deferred[bool] = self._asked(
-                self.store.resolve(claim.key, found.fence, outcome)
+                self.store.resolve, claim.key, found.fence, outcome
             )
             return step
 
@@ -789,10 +751,10 @@ class Recording:
                     row.method, b"", row.state, row.fence, row.outcome
                 )
             return doubt.addCallback(
-                lambda outcome: self._asked(self.store.resolve(key, row.fence, outcome))
+                lambda outcome: self._asked(self.store.resolve, key, row.fence, outcome)
             ).addBoth(lambda _: self._find(key, principal, asked=True))
 
-        step: Deferred[Any] = self._asked(self.store.find(key))
+        step: Deferred[Any] = self._asked(self.store.find, key)
         return step.addErrback(self._unavailable).addCallback(found)
 
     def __repr__(self) -> str:

@@ -108,7 +108,13 @@ class TwistdService(MultiService):
         self.abort()
 
     def _failed_late(self, failure: Failure) -> None:
-        _log.critical("{why}; stopping", why=why(failure))
+        self.give_up(why(failure))
+
+    def give_up(self, reason: str) -> None:
+        """
+        End, because it could not begin.
+        """
+        _log.critical("{why}; stopping", why=reason)
         # The clean end whose exit status is not 0.
         self._reactor.callWhenRunning(signal.raise_signal, signal.SIGTERM)
 

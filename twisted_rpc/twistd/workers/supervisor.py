@@ -147,7 +147,9 @@ class Supervisor(TwistdService):
 
     def ended(self, worker: WorkerProcess, reason: Failure) -> None:
         """
-        A worker has ended; unless all are to end, another takes its place.
+        A worker has ended; unless all are to end, another takes its place.  But what
+        keeps the first one from serving keeps others too, such as a store that
+        cannot be used.
         """
         self._totals.ended(worker)
         self._counts[worker.index] = NOBODY
@@ -156,6 +158,15 @@ class Supervisor(TwistdService):
             if not self.workers:
                 self._gone.callback(None)
             return
+        if self._unready == self._backoffs.keys():
+            self.give_up(
+                f"worker {worker.index}, pid {worker.pid}, has ended before any"
+                f" served: {_how(reason)}"
+            )
+        else:
+            self._replace(worker, reason)
+
+    def _replace(self, worker: WorkerProcess, reason: Failure) -> None:
         backoff = self._backoffs[worker.index]
         if self._reactor.seconds() - worker.started >= LIVED:
             backoff.worked()
