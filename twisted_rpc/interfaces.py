@@ -185,7 +185,9 @@ class IDedupStore(Interface):
 
     def detach(session: str) -> Deferred[None]:
         """
-        No connection of this server uses C{session} any more (D20).
+        No connection of this server uses C{session} any more (D20).  It is not
+        asked while L{attach} is, for one session, nor the other way round; other
+        servers that use it go on to.
         """
 
     def end(session: str) -> Deferred[None]:

@@ -52,6 +52,7 @@ NAMES = st.sampled_from("abc")
 PARAMS = st.sampled_from(["[1]", "[1]", "[1]", "[2]"])
 BEGIN = st.sampled_from(["later", "later", "at once", "big", "raise", "refuse", "late"])
 FAULT = st.sampled_from(["", "", "", "", "", "before", "after"])
+NOTICED = st.sampled_from(["before", "meanwhile", "afterwards"])
 
 #: A principal, a session or C{""}, and the seq or id.
 Call = tuple[str, str, Any]
@@ -333,11 +334,18 @@ class Recorded(RuleBasedStateMachine):
 
     # -- what callers do --------------------------------------------------------------
 
-    @rule(who=WHO, node=NODE, fault=FAULT)
-    def connect(self, who: str, node: int, fault: str) -> None:
-        """Resume the session of a principal, or get a new one."""
+    @rule(who=WHO, node=NODE, fault=FAULT, noticed=NOTICED)
+    def connect(self, who: str, node: int, fault: str, noticed: str) -> None:
+        """
+        Resume the session of a principal, or get a new one; the loss of its old
+        connection is noticed before, meanwhile or afterwards.
+        """
         server = self.server(node)
-        self.disconnected(server, who)
+        old = server.connections.pop(who, None)
+        if noticed == "before":
+            self.lost(server, old)
+        elif noticed == "meanwhile":
+            server.store.slow = True
         wanted = self.sessions.get(who)
         there = self.live_sessions()
         heard: list[Any] = []
@@ -346,7 +354,11 @@ class Recorded(RuleBasedStateMachine):
             server.recording.attach(who, wanted).addBoth(heard.append)
         except RPCError as error:
             heard.append(Failure(error))
+        if noticed == "meanwhile":
+            self.lost(server, old)
         server.store.answer()
+        if noticed == "afterwards":
+            self.lost(server, old)
         if isinstance(heard[0], Failure):
             self.no_session(heard[0])
             return
@@ -377,7 +389,10 @@ class Recorded(RuleBasedStateMachine):
 
     def disconnected(self, server: Server, who: str) -> None:
         """A connection ends."""
-        connection = server.connections.pop(who, None)
+        self.lost(server, server.connections.pop(who, None))
+
+    def lost(self, server: Server, connection: Connection | None) -> None:
+        """It has ended."""
         if connection is not None and connection.session is not None:
             server.recording.detach(connection.session, server.clock.seconds())
 
@@ -415,7 +430,7 @@ class Recorded(RuleBasedStateMachine):
         server = self.server(node)
         connection = server.connections.get(who)
         if connection is None:
-            self.connect(who, node, "")
+            self.connect(who, node, "", "before")
             connection = server.connections.get(who)
         if connection is None or connection.session is None:
             return
@@ -634,6 +649,16 @@ class Recorded(RuleBasedStateMachine):
                 self.changed(old, new)
         self.rows = rows
         self.bounded(sessions, records)
+        self.used(sessions)
+
+    def used(self, sessions: Sequence[SessionRow]) -> None:
+        """W22: what a connection uses is taken to be used."""
+        unused = {each.session for each in sessions if not each.attached}
+        for server in self.servers:
+            if server.alive and not server.lapsed:
+                for each in server.connections.values():
+                    assert each.session is not None
+                    assert each.session.id not in unused, "a used session may end"
 
     def dropped(self, key: Key, old: RecordRow, live: bool) -> None:
         """A record is not there any more."""

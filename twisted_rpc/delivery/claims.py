@@ -264,7 +264,7 @@ class SessionRow(msgspec.Struct):
     """
     A session, as an operator sees it.
 
-    @ivar attached: the owner whose connection uses it; C{""}: none.
+    @ivar attached: the owners whose connections use it; C{""}: none.
     @ivar idle: seconds since a connection used it; 0 while one does.
     @ivar records: how many calls of it are remembered.
     """

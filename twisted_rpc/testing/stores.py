@@ -302,6 +302,34 @@ class DedupStoreTests(_Base):
         )
         self.assertEqual(await self.verdict(store, self.of(used, 1)), Verdict.RUN)
 
+    async def test_used_by_two(self) -> None:
+        """
+        A session that two servers use is used until both have left it, or are
+        gone.
+        """
+        if not self.shared:
+            return
+        one = await self.opened(retention=10, sessions_per_principal=1)
+        two = await self.opened(retention=10, sessions_per_principal=1)
+        session = (await one.attach(ADA, None)).session
+        for store in (two, two, one):
+            self.assertTrue((await store.attach(ADA, session)).resumed)
+        await two.detach(session)
+        await self.passing(100)
+        await two.expire()
+        self.assertEqual((await one.totals()).attached, 1)
+        await self.refused(two.attach(ADA, None))
+        self.assertTrue((await two.attach(ADA, session)).resumed)
+        await self.killed(two)
+        await one.expire()
+        await self.refused(one.attach(ADA, None))
+        await one.detach(session)
+        (row,) = await one.sessions(10)
+        self.assertEqual(row.attached, "")
+        await self.passing(11)
+        await one.expire()
+        self.assertEqual(await one.sessions(10), [])
+
     # -- records ----------------------------------------------------------------------
 
     async def test_once(self) -> None:

@@ -31,6 +31,8 @@ local function records_key(holder) return P .. 'r:' .. holder end
 local function record_key(holder, id) return P .. 'c:' .. holder .. ':' .. id end
 local function of_key(principal) return P .. 'p:' .. principal end
 local function running_key(owner) return P .. 'o:' .. owner end
+local function used_key(owner) return P .. 'u:' .. owner end
+local function users_key(session) return P .. 's:' .. session end
 local function is_ledger(holder) return string.sub(holder, 1, 1) == '@' end
 
 -- One name for a record wherever all are together.
@@ -74,7 +76,10 @@ local function end_session(session)
     call('ZREM', of_key(get(session, 'principal')), session)
     call('ZREM', P .. 'sessions', session)
     call('ZREM', P .. 'idle', session)
-    call('DEL', holder_key(session), records_key(session))
+    for _, owner in ipairs(call('SMEMBERS', users_key(session))) do
+        call('SREM', used_key(owner), session)
+    end
+    call('DEL', holder_key(session), records_key(session), users_key(session))
 end
 
 -- Redis has been started anew, or is another one: what it did last may be lost, so
@@ -113,6 +118,21 @@ local function ended(holder, id)
     end
 end
 
+-- A server uses a session, or does not any more; the last one leaves it idle.
+local function use(session, owner)
+    call('SADD', users_key(session), owner)
+    call('SADD', used_key(owner), session)
+    call('ZREM', P .. 'idle', session)
+end
+
+local function leave(session, owner)
+    call('SREM', used_key(owner), session)
+    if call('SREM', users_key(session), owner) == 1
+            and call('EXISTS', users_key(session)) == 0 then
+        call('ZADD', P .. 'idle', text(NOW), session)
+    end
+end
+
 local function doubt(holder, id, owner)
     stopped(holder, id, owner)
     call('HSET', record_key(holder, id), 'state', 'IN_DOUBT')
@@ -132,13 +152,10 @@ local function settle(owner)
             ended(holder, id)
         end
     end
-    for _, session in ipairs(call('SMEMBERS', P .. 'u:' .. owner)) do
-        if get(session, 'owner') == owner then
-            call('HSET', holder_key(session), 'owner', '')
-            call('ZADD', P .. 'idle', text(NOW), session)
-        end
+    for _, session in ipairs(call('SMEMBERS', used_key(owner))) do
+        leave(session, owner)
     end
-    call('DEL', P .. 'u:' .. owner, running_key(owner))
+    call('DEL', running_key(owner))
     call('ZREM', P .. 'owners', owner)
 end
 
@@ -238,11 +255,7 @@ function STEP.revive()
     -- lease, sessions
     call('ZADD', P .. 'owners', text(NOW + tonumber(A[1])), ME)
     for i = 2, #A do
-        if get(A[i], 'owner') == '' then
-            call('HSET', holder_key(A[i]), 'owner', ME)
-            call('SADD', P .. 'u:' .. ME, A[i])
-            call('ZREM', P .. 'idle', A[i])
-        end
+        if get(A[i], 'principal') then use(A[i], ME) end
     end
     return 1
 end
@@ -256,9 +269,7 @@ function STEP.attach()
     -- principal, wanted, new id
     local principal, wanted, new = A[1], A[2], A[3]
     if wanted ~= '' and not is_ledger(wanted) and get(wanted, 'principal') == principal then
-        call('HSET', holder_key(wanted), 'owner', ME)
-        call('SADD', P .. 'u:' .. ME, wanted)
-        call('ZREM', P .. 'idle', wanted)
+        use(wanted, ME)
         return {'1', wanted, get(wanted, 'floor')}
     end
     local own = {}
@@ -280,9 +291,9 @@ function STEP.attach()
         end_session(idle)
     end
     if not fits(principal, SESSION) then return {'room'} end
-    call('HSET', holder_key(new), 'principal', principal, 'floor', '0', 'owner', ME,
+    call('HSET', holder_key(new), 'principal', principal, 'floor', '0',
         'made', text(NOW), 'bytes', '0', 'running', '0')
-    call('SADD', P .. 'u:' .. ME, new)
+    use(new, ME)
     call('ZADD', of_key(principal), text(NOW), new)
     call('ZADD', P .. 'sessions', text(NOW), new)
     call('INCRBY', P .. 'bytes', SESSION)
@@ -290,11 +301,7 @@ function STEP.attach()
 end
 
 function STEP.detach()
-    call('SREM', P .. 'u:' .. ME, A[1])
-    if get(A[1], 'owner') == ME then
-        call('HSET', holder_key(A[1]), 'owner', '')
-        call('ZADD', P .. 'idle', text(NOW), A[1])
-    end
+    leave(A[1], ME)
     return 1
 end
 
@@ -319,7 +326,7 @@ function STEP.claim()
     elseif call('EXISTS', holder_key(holder)) == 0 then
         local base = call('GET', P .. 'floor') or '0'
         call('HSET', holder_key(holder), 'principal', principal, 'floor', base,
-            'owner', '', 'made', text(NOW), 'bytes', '0', 'running', '0')
+            'made', text(NOW), 'bytes', '0', 'running', '0')
         call('ZADD', P .. 'ledgers', base, holder)
         call('ZADD', of_key(principal), text(NOW), holder)
     end
@@ -514,12 +521,12 @@ function STEP.sessions()
     local rows = {}
     local function add(session)
         if #rows >= tonumber(A[1]) then return end
-        local kept = call('HMGET', holder_key(session), 'principal', 'floor', 'owner', 'made',
-            'bytes')
+        local kept = call('HMGET', holder_key(session), 'principal', 'floor', 'made', 'bytes')
+        local users = table.concat(call('SMEMBERS', users_key(session)), ', ')
         local idle = call('ZSCORE', P .. 'idle', session)
-        rows[#rows + 1] = {session, kept[1], kept[2], kept[3], text(NOW - tonumber(kept[4])),
+        rows[#rows + 1] = {session, kept[1], kept[2], users, text(NOW - tonumber(kept[3])),
             text(idle and NOW - tonumber(idle) or 0),
-            tostring(call('ZCARD', records_key(session))), kept[5]}
+            tostring(call('ZCARD', records_key(session))), kept[4]}
     end
     for _, session in ipairs(call('ZRANGE', P .. 'idle', 0, -1)) do add(session) end
     for _, session in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do

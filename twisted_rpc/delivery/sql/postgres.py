@@ -27,6 +27,7 @@ from twisted_rpc.delivery.sql.schema import (
 )
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
+from twisted_rpc.delivery.sql.transitions import USE, mark_of
 from twisted_rpc.delivery.sql.workers import Workers
 from twisted_rpc.errors import RPCError
 from twisted_rpc.interfaces import IDedupStore
@@ -534,11 +535,8 @@ class PostgresStore(SQLStore):
             " ON CONFLICT (owner) DO UPDATE SET lease = excluded.lease",
             (self.owner, self.node, self.lease),
         )
-        tx.execute(
-            "UPDATE rpc_holders SET owner = ?, detached = 0"
-            " WHERE holder = ANY(?) AND owner = ''",
-            (self.owner, list(self.attached)),
-        )
+        mark = mark_of(self.owner)
+        tx.execute(USE + " WHERE holder = ANY(?)", (mark, mark, list(self.attached)))
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._where}>"

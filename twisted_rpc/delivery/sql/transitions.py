@@ -136,6 +136,26 @@ _COMPLETE: Final = COMPLETE.format(
 _DONE: Final = State.DONE.value
 _TOMBSTONE: Final = State.TOMBSTONE.value
 
+#: Who uses a session is one text, the L{mark_of} of each server: so a row says all of
+#: it, and nothing that two servers change at once.
+USE: Final = """
+    UPDATE rpc_holders SET owner = replace(owner, {text}, '') || {text}, detached = 0
+"""
+_LEAVE: Final = """
+    UPDATE rpc_holders
+    SET owner = replace(owner, {text}, ''),
+        detached = CASE WHEN owner = {text} THEN {now} ELSE 0 END
+    WHERE replace(owner, {text}, '') <> owner
+"""
+
+
+def mark_of(owner: str) -> str:
+    """
+    How a server stands among those that use a session; its name has no line end.
+    """
+    return f"\n{owner}\n"
+
+
 _SETTLE: Final = """
     UPDATE rpc_records
     SET state = CASE delivery WHEN 'once' THEN 'IN_DOUBT' ELSE 'RECLAIMABLE' END,
@@ -170,10 +190,10 @@ class Transitions:
         @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
         """
         if wanted is not None and not wanted.startswith("@"):
+            mark = mark_of(self.owner)
             row = tx.execute(
-                "UPDATE rpc_holders SET owner = ?, detached = 0"
-                " WHERE holder = ? AND principal = ? RETURNING floor",
-                (self.owner, wanted, principal),
+                USE + " WHERE holder = ? AND principal = ? RETURNING floor",
+                (mark, mark, wanted, principal),
             ).fetchone()
             if row is not None:
                 return Attached(wanted, int(row[0]), resumed=True)
@@ -184,7 +204,7 @@ class Transitions:
         tx.execute(
             "INSERT INTO rpc_holders (holder, principal, floor, owner, made, detached)"
             " VALUES (?, ?, 0, ?, {now}, 0)",
-            (session, principal, self.owner),
+            (session, principal, mark_of(self.owner)),
         )
         self.usage.add(session)
         _grow(tx, _SESSIONS, SESSION_SIZE)
@@ -239,11 +259,8 @@ class Transitions:
         """
         @see: L{IDedupStore.detach<twisted_rpc.interfaces.IDedupStore>}
         """
-        tx.execute(
-            "UPDATE rpc_holders SET owner = '', detached = {now}"
-            " WHERE holder = ? AND owner = ?",
-            (session, self.owner),
-        )
+        mark = mark_of(self.owner)
+        tx.execute(_LEAVE + " AND holder = {text}", (mark, mark, mark, session))
         self.usage.forget(session)
 
     def end(self, tx: Transaction, session: str) -> None:
@@ -646,10 +663,8 @@ class Transitions:
         uses a session.
         """
         tx.execute(_SETTLE, (owner,))
-        tx.execute(
-            "UPDATE rpc_holders SET owner = '', detached = {now} WHERE owner = ?",
-            (owner,),
-        )
+        mark = mark_of(owner)
+        tx.execute(_LEAVE, (mark, mark, mark))
         tx.execute("DELETE FROM rpc_owners WHERE owner = ?", (owner,))
 
     def settle_gone(self, tx: Transaction) -> None:
@@ -807,7 +822,7 @@ class Transitions:
                 row[0],
                 row[1],
                 int(row[2]),
-                row[3],
+                ", ".join(filter(None, row[3].split("\n"))),
                 float(row[4]),
                 float(row[5]),
                 int(row[6]),
