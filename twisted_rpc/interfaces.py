@@ -90,7 +90,8 @@ class IAuthenticator(Interface):
         @param auth: what hello said, C{scheme} and C{token}, or C{None}.  A
             token is a secret: never log it.
 
-        @return: the principal, or a Deferred that fires with it.  Records of
+        @return: the principal, or a Deferred that fires with it: 1 to 512
+            characters, none of them a control character.  Records of
             deduplication belong to it, so it must be the same text each time
             that the same caller connects.
 

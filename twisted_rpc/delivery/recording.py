@@ -46,6 +46,7 @@ from twisted_rpc.delivery.sessions import Sessions
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.delivery.underway import Call
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.wire.text import legal_id
 
 #: Calls that wait for the store at one time.
 QUEUE: Final = 10_000
@@ -717,7 +718,9 @@ class Recording:
         try:
             state, record = self.local.find(principal, session, request_id)
         except RPCError:
-            pass
+            if not legal_id(request_id):
+                # No call has it, and no store has to hear of it.
+                raise
         else:
             if record is not None:
                 return succeed((state, record))

@@ -26,6 +26,7 @@ from twisted_rpc.wire.messages import (
     write_reply,
 )
 from twisted_rpc.wire.server import Refusal
+from twisted_rpc.wire.text import legal_principal, legal_session
 
 if TYPE_CHECKING:
     from twisted_rpc.server.protocol import ServerProtocol
@@ -108,8 +109,13 @@ class Negotiation:
 
         def checked(principal: Any) -> str:
             # None from an authenticator that knows nobody must not become one.
-            if not isinstance(principal, str) or not principal:
+            if not isinstance(principal, str):
                 raise TypeError(f"the authenticator named {type(principal).__name__}")
+            if not legal_principal(principal):
+                raise ValueError(
+                    f"the authenticator named {principal[:64]!r}: a principal has 1 to"
+                    " 512 characters, none of them a control character"
+                )
             return principal
 
         def failed(failure: Failure) -> None:
@@ -149,8 +155,12 @@ class Negotiation:
                 refusal(Code.UNAVAILABLE, "the server is going away", retry_after=0.0)
             )
             return
+        wanted = hello.session
+        if wanted is not None and not legal_session(wanted):
+            # One that does not exist, and that no store has to hear of.
+            wanted = None
         attached: Deferred[Any] = maybeDeferred(
-            shared.store.attach, protocol.principal, hello.session
+            shared.store.attach, protocol.principal, wanted
         )
         attached.addCallbacks(
             self._attached, self._not_attached, callbackArgs=(hello,)

@@ -134,7 +134,6 @@ class ReplyMessage(msgspec.Struct, gc=False):
     ext: ReplyExt | None = None
 
 
-_Session = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Software = Annotated[str, msgspec.Meta(max_length=128)]
 _Natural = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
@@ -159,13 +158,14 @@ class Hello(msgspec.Struct, omit_defaults=True):
     """
     What a client asks for (wire.md, section 5).
 
+    @ivar session: to resume, whatever the client takes for one.
     @ivar ping: milliseconds; 0: never.
     @ivar schema: service to digest, of what the client has loaded.
     """
 
     versions: Annotated[list[int], msgspec.Meta(min_length=1, max_length=64)]
     features: list[str] = []
-    session: _Session | None = None
+    session: str | None = None
     limits: HelloLimits = msgspec.field(default_factory=HelloLimits)
     ping: _Natural = 0
     schema: dict[str, str] = {}

@@ -99,6 +99,24 @@ def legal_id(request_id: str) -> bool:
     )
 
 
+def legal_principal(principal: str) -> bool:
+    """
+    Whether it has 1 to 512 characters and none that is a control character: what
+    every store can keep, and index.
+    """
+    return 0 < len(principal) <= 512 and not _CONTROL.search(principal)
+
+
+_SESSION = re.compile("[A-Za-z0-9_-]{1,64}")
+
+
+def legal_session(session: str) -> bool:
+    """
+    Whether a server may have issued it.
+    """
+    return _SESSION.fullmatch(session) is not None
+
+
 def repeated_name(text: bytes) -> str | None:
     """
     @return: a name that occurs twice in one object of C{text}, or C{None}.
