@@ -229,7 +229,9 @@ def write_outcome(outcome: Outcome) -> bytes:
         text = msgspec.json.encode(data).decode()
     stored = StoredError(
         outcome.code,
-        outcome.message,
+        # What an implementation raises may hold anything, also halves of characters,
+        # e.g. out of the name of a file.
+        str(outcome.message or "").encode("utf-8", "backslashreplace").decode(),
         outcome.executed,
         outcome.retry_after,
         outcome.error_id,

@@ -17,6 +17,7 @@ from twisted_rpc.delivery.records import RECORD_SIZE
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.interfaces import IDedupStore
+from twisted_rpc.wire.messages import write_text
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Base
@@ -370,6 +371,21 @@ class DedupStoreTests(_Base):
         )
         self.assertEqual((kept.error_id, kept.type), ("e1", "Insufficient"))
         self.assertEqual(bytes(kept.data), b'{"missing":7}')
+
+    async def test_any_error_is_kept(self) -> None:
+        """
+        An error whose text no JSON can carry is kept all the same, as it is told.
+        """
+        store = await self.opened()
+        session = (await store.attach(ADA, None)).session
+        for seq, text in enumerate(("a\0b", "no \udcff.txt"), 1):
+            error = RPCError(Code.NOT_FOUND, text)
+            await self.done(store, self.of(session, seq), error)
+            kept = (await store.claim(self.of(session, seq))).outcome
+            self.assertEqual(kept.code, Code.NOT_FOUND)
+            self.assertEqual(
+                write_text(kept.message), write_text(text), "as it is told"
+            )
 
     async def test_unheard_claim(self) -> None:
         """
