@@ -5,10 +5,13 @@ Tests for L{twisted_rpc.stores}.
 from __future__ import annotations
 
 import builtins
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_rpc import stores
+from twisted_rpc.delivery.bounds import RANGES
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.stores import named_store
@@ -87,6 +90,51 @@ class NamedStoreTests(SynchronousTestCase):
         ):
             error = self.assertRaises(ValueError, named_store, text)
             self.assertIn(said, str(error))
+
+    def refused(self, text: str) -> str:
+        """What is said against a store."""
+        return str(self.assertRaises(ValueError, named_store, text))
+
+    def test_ranges(self) -> None:
+        """
+        Every number of every store has a least and a greatest value; beyond them it
+        is refused with both, and their unit.
+        """
+        try:
+            for needed in ("postgresql://h/db", "redis://h"):
+                named_store(needed)
+        except ValueError as error:
+            self.skipTest(str(error))
+        for start, names in (
+            ("memory:", stores.LIMITS),
+            ("sqlite:a.db?", stores._SHARED),
+            ("postgresql://h/db?", stores._POSTGRES),
+            ("redis://h?", stores._REDIS),
+        ):
+            for name in names.keys() - {"once", "prefix"}:
+                low, high, unit, _ = RANGES[name]
+                for fits in (low, high):
+                    named_store(f"{start}{name}={fits:.16g}")
+                said = f"must be from {low:.16g} to {high:.16g} {unit}"
+                told = self.refused(f"{start}{name}={high + 1:.16g}")
+                self.assertIn(said, told)
+                self.assertIn(name, self.refused(f"{start}{name}=0"))
+        for wrong in (
+            *("redis://h:0", "redis://h:65536", "redis://h:x", "redis://h/1e9"),
+            *("redis://h/2147483648", "memory:window=" + "9" * 5000),
+        ):
+            self.assertLess(len(self.refused(wrong)), 200)
+
+    def test_ranges_page(self) -> None:
+        """
+        The reference page has them.
+        """
+        page = Path(__file__).parent.parent / "docs" / "reference" / "stores.md"
+        text = page.read_text(encoding="utf-8")
+        for name, (low, high, unit, _) in RANGES.items():
+            row = f"| `{name}` | {low:.16g} | {high:.16g} | {unit} |"
+            if name != "database":
+                self.assertIn(row, text)
 
     def test_missing_extras(self) -> None:
         """

@@ -17,8 +17,9 @@ from twisted_rpc.quantities import duration, size
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ValueError(f"{text!r} is not a whole number of 1 or more")
+    # Not the digits of other scripts, nor more of them than int() reads.
+    if not text.isascii() or not text.isdecimal() or len(text) > 18 or not int(text):
+        raise ValueError(f"{text[:40]!r} is not a whole number of 1 or more")
     return int(text)
 
 

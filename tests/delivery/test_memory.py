@@ -106,7 +106,7 @@ class SettingsTests(SynchronousTestCase):
         A store too small for a handful of calls is refused.
         """
         error = self.assertRaises(ValueError, MemoryStore, total_bytes=SMALL - 1)
-        self.assertIn("at least 65536", str(error))
+        self.assertIn("must be from 65536 to", str(error))
 
     def test_defaults(self) -> None:
         """

@@ -6,28 +6,70 @@ The limits of a store, and what the shared ones have in common.
 from __future__ import annotations
 
 import socket
-from typing import Final
+from collections.abc import Mapping
+from math import inf
+from typing import Final, NamedTuple
 
 from twisted_rpc.wire.limits import KIB, MIB
 
 
-def check_positive(**numbers: float) -> None:
+class Range(NamedTuple):
     """
-    @raise ValueError: one of these limits cannot be kept; the text says why.
+    What a number of a store may be.
+
+    @ivar low: at least.
+    @ivar high: at most.
+    @ivar unit: what it counts.
+    @ivar off: C{math.inf} switches it off, where the store is in memory.
+    """
+
+    low: float
+    high: float
+    unit: str
+    off: bool = True
+
+
+#: Ten years; less than a millisecond is no time for a store.
+_TIME: Final = Range(0.001, 315_360_000, "seconds")
+_COUNT: Final = Range(1, 1_000_000, "calls")
+#: Numbers that every store and JSON hold exactly.
+_SIZE: Final = Range(1, 2**50, "bytes")
+
+#: The numbers of all stores.
+RANGES: Final[Mapping[str, Range]] = {
+    "retention": _TIME,
+    "window": _COUNT._replace(off=False),
+    "waiters": _COUNT,
+    "session_bytes": _SIZE,
+    "principal_bytes": _SIZE,
+    "total_bytes": _SIZE._replace(low=64 * KIB, off=False),
+    "sessions_per_principal": _COUNT._replace(unit="sessions"),
+    "sessions": Range(1, 10_000_000, "sessions"),
+    "patience": Range(0.001, 3600, "seconds"),
+    # It is renewed at a third of it, which takes a step of the store.
+    "lease": Range(0.5, 2_592_000, "seconds"),
+    # Each has a thread.
+    "connections": Range(1, 1000, "connections"),
+    "database": Range(0, 2**31 - 1, "as Redis counts them"),
+}
+
+
+def check_bounds(*, off: bool = False, **numbers: float) -> None:
+    """
+    @param off: C{math.inf} is allowed where it makes sense.
+
+    @raise ValueError: one of these cannot be kept; the text says what can.
     """
     for name, value in numbers.items():
-        if value <= 0:
-            raise ValueError(f"{name} is {value}: it must be above 0")
-
-
-def check_bounds(**numbers: float) -> None:
-    """
-    The same of a store's bounds, of which C{total_bytes} is one.
-    """
-    check_positive(**numbers)
-    total = numbers["total_bytes"]
-    if total < 64 * KIB:
-        raise ValueError(f"total_bytes is {total}: it must be at least 65536")
+        low, high, unit, switched = RANGES[name]
+        # Not "below" and not "above": NaN is neither.
+        if low <= value <= high or (off and switched and value == inf):
+            continue
+        if off and value == inf:
+            raise ValueError(f"{name} cannot be switched off")
+        raise ValueError(
+            f"{name} is {value:.16g}: it must be from {low:.16g} to {high:.16g} {unit}"
+        )
 
 
 #: Characters that the name of a server may have.

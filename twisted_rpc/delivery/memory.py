@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
-from math import isfinite
 from typing import Any, Final
 
 from twisted_rpc.delivery.bounds import check_bounds
@@ -106,20 +105,17 @@ class MemoryStore:
         sessions_per_principal: float = 64,
         sessions: float = 10_000,
     ) -> None:
-        numbers = {
-            "retention": retention,
-            "window": window,
-            "waiters": waiters,
-            "session_bytes": session_bytes,
-            "principal_bytes": principal_bytes,
-            "total_bytes": total_bytes,
-            "sessions_per_principal": sessions_per_principal,
-            "sessions": sessions,
-        }
-        check_bounds(**numbers)
-        for name in ("window", "total_bytes"):
-            if not isfinite(numbers[name]):
-                raise ValueError(f"{name} cannot be switched off")
+        check_bounds(
+            off=True,
+            retention=retention,
+            window=window,
+            waiters=waiters,
+            session_bytes=session_bytes,
+            principal_bytes=principal_bytes,
+            total_bytes=total_bytes,
+            sessions_per_principal=sessions_per_principal,
+            sessions=sessions,
+        )
         self.retention = retention
         self.window = window
         self.waiters = waiters

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rpc.delivery.bounds import SharedStore, check_positive
+from twisted_rpc.delivery.bounds import SharedStore, check_bounds
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -83,6 +83,8 @@ def _parts(url: str) -> SplitResult:
         raise ValueError(
             f"redis: {database!r} is no number of a database; write redis://HOST/0"
         )
+    # More digits than int() reads are too many anyway.
+    check_bounds(database=int(database[:18] or 0))
     return parts
 
 
@@ -148,7 +150,7 @@ class RedisStore(SharedStore):
         """
         self._library = txredisapi()
         super().__init__(total_bytes=total_bytes, **limits)
-        check_positive(lease=lease)
+        check_bounds(lease=lease)
         parts = _parts(url)
         self.host = parts.hostname or ""
         self.port = parts.port or 6379

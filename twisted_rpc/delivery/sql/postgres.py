@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from zope.interface import implementer
 
-from twisted_rpc.delivery.bounds import check_positive
+from twisted_rpc.delivery.bounds import check_bounds
 from twisted_rpc.delivery.claims import StoreError, UncommittedError
 from twisted_rpc.delivery.lease import Lease
 from twisted_rpc.delivery.records import Outcome
@@ -390,7 +390,7 @@ class PostgresStore(SQLStore):
         @raise ValueError: libpq cannot read C{conninfo}.
         """
         super().__init__(**limits)
-        check_positive(lease=lease, connections=connections)
+        check_bounds(lease=lease, connections=connections)
         library = psycopg()
         self._conninfo = conninfo
         self.lease = lease
