@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SkipTest
 
+from tests.delivery.deduplicating import Deduplicating
 from tests.delivery.driven import BEDS
 from tests.delivery.mutants import MUTANTS
 from tests.delivery.recorded import Recorded
-from tests.delivery.test_machine import Deduplicating
 from tests.proofs import strangers
 from tests.proofs.durable import quick_folder, simulate_durably
 from tests.proofs.proof import Figure, Progress, Proof
