@@ -281,12 +281,12 @@ class WorkersTests(TestCase):
         All that waits for a database that cannot be used waits no longer than one
         would, and then fails together; so the end does not take longer either.
         """
+        for what in ("begin", "connect"):
+            self.database.fails[what] = [DatabaseError("busy")] * 1000
         workers = Workers(
             reactor, self.connect, self.grown.append, together=8, patience=0.1
         )
         asked = [workers.ask(self.step("a"), alone=n % 3 == 0) for n in range(100)]
-        for what in ("begin", "connect"):
-            self.database.fails[what] = [DatabaseError("busy")] * 1000
         await workers.stop()
         for each in asked:
             await self.assertFailure(each, StoreError)
