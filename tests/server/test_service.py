@@ -406,6 +406,16 @@ class EndpointTests(SynchronousTestCase):
             self.successResultOf(stopped)
             self.assertEqual((server.ports, slow.closed), ([], 0))
 
+    def test_store_that_cannot_start_elsewhere(self) -> None:
+        """
+        Who listens by himself finds in the log why calls are refused.
+        """
+        clock = Clock()
+        store = MemorySteps(MemoryStore(), clock.seconds, clock.seconds)
+        self.patch(store, "start", lambda _: fail(ZeroDivisionError()))
+        Server(Registry(), reactor=clock, dedup=store).factory.doStart()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_no_connections_while_it_drains(self) -> None:
         """
         Who listens by himself may still accept: those are closed.

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from twisted_rpc.call import Interceptor
 from twisted_rpc.deadlines import Deadlines
+from twisted_rpc.delivery.claims import StoreError
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.recording import Recording
 from twisted_rpc.errors import Code, refusal
@@ -304,7 +305,10 @@ class RPCServerFactory(ServerFactory):
         super().doStart()
 
     def _not_started(self, failure: Failure) -> None:
-        self._log.critical("{error}", error=failure.value)
+        if failure.check(StoreError):
+            self._log.critical("{error}", error=failure.value)
+        else:
+            self._log.failure("the store of calls did not start", failure=failure)
 
     def doStop(self) -> None:
         """
