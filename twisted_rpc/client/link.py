@@ -94,7 +94,10 @@ class Link:
         self._refresh()
         # Once per agreed interval, which is never below our own wish (W29).  It
         # also tells the ack, which is the new session's by now.
-        protocol.keep_alive(welcome.ping and max(welcome.ping / 1000, self.pool.ping))
+        wish = self.pool.ping
+        protocol.keep_alive(
+            max(welcome.ping / 1000, wish) if wish and welcome.ping else 0
+        )
         self.retrying.resend()
         self.pool.ready(self)
         self.end_if_done()
