@@ -9,11 +9,12 @@ import contextvars
 import threading
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, returnValue, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from twisted_rpc import (
@@ -104,7 +105,13 @@ class Work:
         before = current_call()
         self.waiting.append(Deferred())
         yield self.waiting[-1]
+        if a > 1000:
+            self.clock.advance(a / 1000)
         assert current_call() is before
+        if a < 0:
+            returnValue(-a)
+        if self.fails:
+            raise NotFound(message="gone")
         return a
 
     @threaded
@@ -286,6 +293,29 @@ class RunningTests(SynchronousTestCase):
         self.assertEqual(self.pair.result(answer), 1200)
         (event,) = [each for each in events if "held the reactor" in each["log_format"]]
         self.assertEqual((event["method"], event["milliseconds"]), ("awaited", 1200))
+
+    def test_slow_generator(self) -> None:
+        """
+        And one of C{inlineCallbacks}, which answers and fails as ever.
+        """
+        work = self.start()
+        answer = with_options(work, timeout=9.0).generated(1200)
+        with capturedLogs() as events:
+            self.fire()
+        self.assertEqual(self.pair.result(answer), 1200)
+        (event,) = [each for each in events if "held the reactor" in each["log_format"]]
+        self.assertEqual((event["method"], event["milliseconds"]), ("generated", 1200))
+        answer = work.generated(-5)
+        self.fire()
+        self.assertEqual(self.pair.result(answer), 5)
+        self.flushWarnings([Work.generated])
+        self.work.fails = True
+        answer = work.generated(1)
+        self.fire()
+        self.assertRaises(NotFound, self.pair.result, answer)
+        answer = work.generated(1)
+        self.fire(Failure(NotFound(message="gone")))
+        self.assertRaises(NotFound, self.pair.result, answer)
 
     def test_coroutine_that_fails(self) -> None:
         """

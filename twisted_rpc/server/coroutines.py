@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.server.test_running -*-
 """
-Running an C{async def}, on whichever reactor.
+Running an C{async def}, on whichever reactor, and timing what it does; that of
+C{inlineCallbacks} too.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from functools import partial
+from functools import partial, wraps
 from time import monotonic
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import _DefGen_Return as ReturnedValue
 from twisted.internet.interfaces import IReactorTime
 
-from twisted_rpc.call import without_call
+from twisted_rpc.call import calling, without_call
 
 
 def asyncio_loop(reactor: IReactorTime) -> asyncio.AbstractEventLoop | None:
@@ -133,6 +135,45 @@ def _rest(
             awaited = watch.step(whose, coroutine, value, error)
         except StopIteration as stop:
             return stop.value
+
+
+def _nothing() -> Generator[Any, Any, None]:
+    yield
+
+
+#: The code of all that C{inlineCallbacks} makes.
+_INLINE: Final = inlineCallbacks(_nothing).__code__
+
+
+def watched(function: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+    """
+    @return: C{function}, and if C{inlineCallbacks} has made it, one that C{watch}
+        tells the call of after each step but the first.
+    """
+    plain = getattr(function, "__func__", function)
+    if getattr(plain, "__code__", None) is not _INLINE:
+        return function
+    made = plain.__wrapped__
+    if plain is not function:
+        made = types.MethodType(made, function.__self__)  # type: ignore[attr-defined]
+
+    @wraps(made)
+    def begin(*args: Any) -> Any:
+        steps = made(*args)
+        # Else it is inlineCallbacks that complains.
+        return _steps(steps, watch) if isinstance(steps, types.GeneratorType) else steps
+
+    return inlineCallbacks(begin)
+
+
+def _steps(generator: Any, watch: Watch) -> Generator[Any, Any, Any]:
+    try:
+        return (yield from _rest(generator, generator.send(None), watch, calling()))
+    except StopIteration as stop:
+        return stop.value
+    except ReturnedValue as returned:
+        # Of returnValue, by which older code returns.
+        return returned.value
 
 
 async def _task(

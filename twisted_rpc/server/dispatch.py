@@ -22,7 +22,13 @@ from twisted.python.failure import Failure
 from twisted_rpc.call import Answer, Request, run_current
 from twisted_rpc.errors import Code, InvalidValue, RPCError, refusal
 from twisted_rpc.server.admission import Admission
-from twisted_rpc.server.coroutines import Watch, asyncio_loop, forget_calls, start
+from twisted_rpc.server.coroutines import (
+    Watch,
+    asyncio_loop,
+    forget_calls,
+    start,
+    watched,
+)
 from twisted_rpc.server.threads import Threads
 
 #: A call that holds the reactor for longer is named in the log, in seconds.
@@ -70,6 +76,12 @@ class Dispatch:
         self._debug_errors = debug_errors
         self.slow = slow
         self._watch = Watch(self._seconds, slow, self.name_slow)
+
+    def watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """
+        @return: an implementation of which it is told which step is slow.
+        """
+        return watched(function, self._watch)
 
     def respond(self, request: Request) -> Answer:
         """

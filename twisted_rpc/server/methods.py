@@ -61,6 +61,7 @@ class ServedMethod:
     def __init__(
         self,
         implemented: Any,
+        function: Callable[..., Any],
         respond: Responder,
         default_timeout: float,
         *,
@@ -79,7 +80,7 @@ class ServedMethod:
         self.streams: bool = schema.streams_result or schema.streams_parameter
         self.threaded: bool = implemented.threaded
         self.timeout: float = schema.timeout or default_timeout
-        self.function: Callable[..., Any] = implemented.function
+        self.function = function
         self.decode_params = schema.decode_params
         self.decode_params_plain = schema.decode_params_plain
         self.encode_result = schema.encode_result
@@ -266,6 +267,7 @@ class Methods:
             respond = self._deprecation.noting(schema)(respond)
         return ServedMethod(
             implemented,
+            self._dispatch.watched(implemented.function),
             respond,
             self._default_timeout,
             inner=inner,
