@@ -150,12 +150,12 @@ def watched(function: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
     @return: C{function}, and if C{inlineCallbacks} has made it, one that C{watch}
         tells the call of after each step but the first.
     """
-    plain = getattr(function, "__func__", function)
+    plain: Any = getattr(function, "__func__", function)
     if getattr(plain, "__code__", None) is not _INLINE:
         return function
     made = plain.__wrapped__
-    if plain is not function:
-        made = types.MethodType(made, function.__self__)  # type: ignore[attr-defined]
+    if isinstance(function, types.MethodType):
+        made = types.MethodType(made, function.__self__)
 
     @wraps(made)
     def begin(*args: Any) -> Any:
