@@ -82,7 +82,7 @@ class PolicyTests(SynchronousTestCase):
         error = RPCError(Code.RESOURCE_EXHAUSTED, executed="no", retry_after=after)
         delay = RetryPolicy(chance=lambda: drawn).delay(1, error)
         assert delay is not None
-        self.assertTrue(after <= delay <= after * 1.2 + 1e-9)
+        self.assertAlmostEqual(delay, after * (1 + 0.2 * drawn))
 
     def test_c6_minus_one_means_no(self) -> None:
         """
