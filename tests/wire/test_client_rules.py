@@ -184,6 +184,16 @@ class TextTests(SynchronousTestCase):
         ):
             self.assertIsNone(recover_id(text))
 
+    def test_recovery_is_bounded(self) -> None:
+        """
+        X6: of a large message the id is found only where it stands in front: it is
+        not read a second time.
+        """
+        for size, found in ((1000, "a"), (70_000, None)):
+            text = b'{"more":"%b","request_id":"a"}' % (b"x" * size)
+            self.assertEqual(recover_id(text), found)
+            self.assertEqual(recover_id(b'{"request_id":"a","more":"' + text), "a")
+
     def test_ids(self) -> None:
         """
         Ids have 1 to 128 characters, none of them a control character.

@@ -175,6 +175,16 @@ class HedgingTests(AskedCase):
         self.assertLessEqual(copies, 0.05 * 440)
         self.assertGreater(copies, 5)
 
+    def test_five_at_once(self) -> None:
+        """
+        However many calls there were without a copy, at most five come together.
+        """
+        self.known(calls=200)
+        for n in range(40):
+            self.watch(self.shop.find(n))
+        self.advance(5, step=0.1)
+        self.assertEqual(self.client.counters()["hedges"], 5)
+
     def test_within_the_budget(self) -> None:
         """
         While the retry budget is spent, nothing is hedged.

@@ -133,6 +133,12 @@ class ThrottlingTests(AskedCase):
         self.pump()
         self.assertEqual(self.asked(), 50)
 
+    def test_two_minutes(self) -> None:
+        """
+        It looks at the last two minutes, unless told otherwise.
+        """
+        self.assertEqual((AdaptiveThrottle().k, AdaptiveThrottle().window), (2, 120))
+
     def test_rules(self) -> None:
         """
         Rules that cannot work are refused by name.
