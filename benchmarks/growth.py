@@ -18,6 +18,7 @@ from benchmarks import cores
 from benchmarks.cases import Cores, placements
 from benchmarks.load import Load
 from benchmarks.pair import ROOT, Failed, Sample, measure
+from benchmarks.peers import BARE
 from benchmarks.report import figure, table
 
 CONNECTIONS: Final = (50, 100, 200, 500, 1_000)
@@ -88,7 +89,10 @@ def _least(loads: Sequence[Load], measure: Callable[[Load], Sample]) -> list[Sam
     ]
 
 
-def connections(measure: Callable[[Load], Sample]) -> Series:
+def connections(
+    measure: Callable[[Load], Sample],
+    title: str = "connections, one call at a time on each",
+) -> Series:
     """
     @return: calls one at a time on each of more and more connections.
     """
@@ -98,7 +102,7 @@ def connections(measure: Callable[[Load], Sample]) -> Series:
         (count, each.server, each.client)
         for count, each in zip(CONNECTIONS, found, strict=False)
     ]
-    return Series("connections, one call at a time on each", "µs of CPU a call", points)
+    return Series(title, "µs of CPU a call", points)
 
 
 def floor(core: int) -> Series:
@@ -164,11 +168,14 @@ def run(progress: Callable[[str], None]) -> tuple[list[Series], float, dict[str,
     """
     placement: Cores = next(iter(placements().values()))
 
-    def pairs(load: Load) -> Sample:
-        return measure(OURS, load, placement)
+    def pairs(load: Load, peer: str = OURS) -> Sample:
+        return measure(peer, load, placement)
 
     parts: dict[str, Callable[[], Series]] = {
         "connections": lambda: connections(pairs),
+        "connections, bare": lambda: connections(
+            lambda load: pairs(load, BARE), f"connections, {BARE}"
+        ),
         "connections, in C": lambda: floor(placement[0] or 0),
         "payloads": lambda: payloads(pairs),
         "methods": lambda: _in_memory(
