@@ -25,6 +25,11 @@ class FakeMethod:
     wire_name: str = "pay"
     delivery: str = "once"
 
+    @property
+    def full_name(self) -> str:
+        """Of both names."""
+        return f"{self.service}.{self.wire_name}"
+
 
 PAY = FakeMethod()
 

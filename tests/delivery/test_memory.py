@@ -34,7 +34,7 @@ class StoreTestCase(SynchronousTestCase):
         timestamp: float = 0.0,
     ) -> Record:
         """A call that runs."""
-        record = Record(PAY, b"[1]")
+        record = Record(PAY.full_name, b"[1]")
         record.timestamp = timestamp
         store.claim(holder, key, record)
         store.goes_on(holder, record)

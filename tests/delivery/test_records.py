@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.delivery.requests import FakeMethod
 from twisted_rpc.delivery.records import (
     INLINE,
     Record,
@@ -70,22 +69,19 @@ class RecordTests(SynchronousTestCase):
         """
         A record is made by a claim.
         """
-        record = Record(FakeMethod(), b"[1]")
+        record = Record("Bank.pay", b"[1]")
         self.assertIs(record.state, State.IN_PROGRESS)
         self.assertEqual(record.fence, 1)
         self.assertIsNone(record.outcome)
 
     def test_same(self) -> None:
         """
-        The same call: service, method and parameters; which object describes
-        the method is of no interest.
+        The same call: method and parameters.
         """
-        record = Record(FakeMethod(), b"[1]")
-        self.assertTrue(record.same(FakeMethod(), b"[1]"))
-        self.assertTrue(record.same(record.method, b"[1]"))
-        self.assertFalse(record.same(record.method, b"[2]"))
-        self.assertFalse(record.same(FakeMethod(wire_name="refund"), b"[1]"))
-        self.assertFalse(record.same(FakeMethod(service="Shop"), b"[1]"))
+        record = Record("Bank.pay", b"[1]")
+        self.assertTrue(record.same("Bank.pay", b"[1]"))
+        self.assertFalse(record.same("Bank.pay", b"[2]"))
+        self.assertFalse(record.same("Bank.refund", b"[1]"))
 
 
 class OutcomeTests(SynchronousTestCase):

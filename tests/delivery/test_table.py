@@ -215,7 +215,7 @@ class FastPathTests(SynchronousTestCase):
         session.floor = case.floor
         method = FakeMethod(delivery=case.delivery)
         if case.state is not State.ABSENT:
-            record = Record(method, b"[1]" if case.same else b"[2]")
+            record = Record(method.full_name, b"[1]" if case.same else b"[2]")
             record.state = case.state
             record.outcome = b"0"
             session.records[case.seq] = record

@@ -219,7 +219,7 @@ class Told:
         return {
             "records": {
                 seq: (
-                    record.method.wire_name,
+                    record.method,
                     record.params,
                     record.state,
                     re.sub("error_id [0-9a-f]+", "", str(record.outcome)),

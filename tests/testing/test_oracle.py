@@ -277,14 +277,14 @@ class StoreTests(SynchronousTestCase):
         I9, of a window.
         """
         for seq in (1, 2, 3):
-            self.session.records[seq] = Record(None, b"")
+            self.session.records[seq] = Record("", b"")
         self.says("I9")
 
     def test_waiters(self) -> None:
         """
         I9, of those who wait for a run.
         """
-        self.session.records[1] = Record(None, b"", run=[1, 2])
+        self.session.records[1] = Record("", b"", run=[1, 2])
         self.says("I9")
 
     def test_floor(self) -> None:

@@ -34,8 +34,6 @@ from twisted_rpc.delivery.table import (
 )
 from twisted_rpc.errors import Code, RPCError, refusal
 
-_DONE = State.DONE
-
 
 class Run:
     """
@@ -151,30 +149,34 @@ class Deduplication:
             or store.bytes >= store.full
         ):
             return self._judged(request, session, params)
-        record = records[seq] = Record(request.method, params)
+        session.current = request
         responder = self._responder
         try:
             answer = responder(request)
         except BaseException as error:
+            session.current = None
+            record = session.record_of(request, params)
             self._ended(session, seq, record, known(error), request)
             raise
+        session.current = None
         if isinstance(answer, bytes):
             # MemoryStore.complete, for the case that nothing has to be evicted.
             size = RECORD_SIZE + len(answer)
             total = store.bytes + size
             if (
                 seq > session.floor
+                and seq not in records
                 and session.bytes + size <= store.session_bytes
                 and total <= store.total_bytes
             ):
-                record.state = _DONE
-                record.outcome = answer
-                record.size = size
+                session.noted[seq] = request.method.full_name, params, answer
                 session.bytes += size
                 store.bytes = total
             else:
+                record = session.record_of(request, params)
                 self._ended(session, seq, record, answer, request)
             return answer
+        record = session.record_of(request, params)
         return self._wait(request, session, seq, record, answer)
 
     def _judged(self, request: Request, session: Session, params: bytes) -> Answer:
@@ -186,12 +188,13 @@ class Deduplication:
             floor=session.floor,
             window=self._store.window,
             state=State.ABSENT if record is None else record.state,
-            same=record is None or record.same(request.method, params),
+            same=record is None or record.same(request.method.full_name, params),
             delivery=request.method.delivery,
         )
         if verdict is not Verdict.RUN:
             return self._answer(verdict, request, record)
-        return self._run(request, session, seq, Record(request.method, params))
+        record = Record(request.method.full_name, params)
+        return self._run(request, session, seq, record)
 
     def _sessionless(self, request: Request) -> Answer:
         ledger = self._store.ledger(request.origin.principal)
@@ -201,14 +204,14 @@ class Deduplication:
             timestamp=request.timestamp,
             floor=ledger.floor,
             state=State.ABSENT if record is None else record.state,
-            same=record is None or record.same(request.method, params),
+            same=record is None or record.same(request.method.full_name, params),
             delivery=request.method.delivery,
         )
         if verdict is Verdict.STALE:
             raise stale(request, ledger.floor)
         if verdict is not Verdict.RUN:
             return self._answer(verdict, request, record)
-        record = Record(request.method, params)
+        record = Record(request.method.full_name, params)
         record.timestamp = request.timestamp
         return self._run(request, ledger, request.id, record)
 

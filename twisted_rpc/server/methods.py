@@ -42,6 +42,7 @@ class ServedMethod:
         "delivery",
         "encode_exception",
         "encode_result",
+        "full_name",
         "function",
         "inner",
         "limit",
@@ -75,6 +76,7 @@ class ServedMethod:
         self.schema = schema
         self.service: str = schema.service
         self.wire_name: str = schema.wire_name
+        self.full_name: str = schema.full_name
         self.delivery: str = schema.delivery
         self.oneway: bool = schema.oneway
         self.streams: bool = schema.streams_result or schema.streams_parameter
@@ -117,6 +119,7 @@ class MissingMethod:
         self.inner = inner
         self.service = service
         self.wire_name = wire_name
+        self.full_name = f"{service}.{wire_name}"
         self.respond = respond
         self.timeout = timeout
         self._sentence = (

@@ -28,7 +28,6 @@ from twisted_rpc.delivery.recording import Recording
 from twisted_rpc.delivery.records import (
     INLINE,
     RECORD_SIZE,
-    Record,
     Session,
     fingerprint,
 )
@@ -232,6 +231,7 @@ class StraightProtocol(FrameProtocol):
                     break
                 decode, function = method.decode_params, method.function
                 encode, recorded = method.encode_result, method.recorded
+                name = method.full_name
                 params = data[params_at : stop - len(tail)]
                 expected = len(params)
             if (
@@ -286,7 +286,7 @@ class StraightProtocol(FrameProtocol):
             if recorded:
                 room = left
                 kept_params = params if len(params) <= INLINE else fingerprint(params)
-                noted[seq - 1] = method, kept_params, encoded
+                noted[seq - 1] = name, kept_params, encoded
                 if kept:
                     # Somebody has asked for it while it ran.
                     kept.pop(seq - 1, None)
@@ -372,15 +372,11 @@ class StraightProtocol(FrameProtocol):
         What is left to be done for a call that has run and is unusual.
         """
         if request.method.recorded:
-            seq = request.seq
-            record = session.kept.get(seq)
-            if record is None:
-                record = Record(request.method, fingerprint(request.params))
-                session.kept[seq] = record
+            record = session.record_of(request, fingerprint(request.params))
             responder = partial(
                 straight.deduplication.claimed,
                 holder=session,
-                key=seq,
+                key=request.seq,
                 record=record,
                 responder=responder,
             )
