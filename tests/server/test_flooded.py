@@ -107,7 +107,7 @@ class SlowStoreTests(SynchronousTestCase):
 
     def test_questions(self) -> None:
         """
-        What it asks about calls is among them.
+        So is what it asks about calls, which takes no place of theirs.
         """
         question = {
             "request_id": "$1",
@@ -117,7 +117,9 @@ class SlowStoreTests(SynchronousTestCase):
             "timestamp": 1,
         }
         self.assertEqual(self.talk.say(self.peer, *[question] * 200), [])
-        self.assertEqual(self.asked(), 8)
+        self.assertEqual(self.asked(), 4)
+        (connection,) = self.talk.server.factory.shared.connections
+        self.assertEqual(connection.inflight, 0)
         states = [each["result"]["state"] for each in self.answer()]
         self.assertEqual(states, ["ABSENT"] * 200)
 

@@ -76,9 +76,7 @@ class Control:
             )
         else:
             if isinstance(result, Deferred):
-                # It has its place among the calls of the connection: else there
-                # would be no bound on what the store is asked.
-                protocol.hold()
+                protocol.asked()
                 result.addBoth(self._ended).addCallbacks(
                     self._answered,
                     self._failed,
@@ -111,7 +109,7 @@ class Control:
         protocol.send_frame(body)
 
     def _ended(self, result: Any) -> Any:
-        self._protocol.free()
+        self._protocol.told()
         return result
 
     def _answered(self, result: Any, request_id: str, oneway: bool) -> None:

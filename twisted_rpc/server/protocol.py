@@ -59,6 +59,7 @@ class ServerProtocol(StraightProtocol):
     @ivar caller: what that one has in progress; C{None} until it is known.
     @ivar host: where it comes from, once that is known.
     @ivar inflight: calls that have started and not ended.
+    @ivar questions: what the store was asked besides.
     @ivar going_away: C{$goaway} was sent; nothing new is started here.
     @ivar ping: the agreed interval in seconds; 0: none.
     """
@@ -83,6 +84,7 @@ class ServerProtocol(StraightProtocol):
         "peer",
         "ping",
         "principal",
+        "questions",
         "seconds",
         "shared",
     )
@@ -102,7 +104,7 @@ class ServerProtocol(StraightProtocol):
         self.host: str | None = None
         # TLS is agreed, where there is any.
         self._secured = False
-        self.inflight = 0
+        self.inflight = self.questions = 0
         self.going_away = False
         self.authenticated = True
         self.ping = self.expires = 0.0
@@ -409,6 +411,22 @@ class ServerProtocol(StraightProtocol):
         self.inflight -= 1
         self.restricted = self.going_away or self.inflight >= self.limits.max_inflight
         if self._frames_stopped and self.connection.extended:
+            self.start_frames()
+
+    def asked(self) -> None:
+        """
+        The store was asked something that is no call: there is a bound on that too.
+        """
+        self.questions += 1
+        if self.questions >= self.limits.max_inflight:
+            self.stop_frames()
+
+    def told(self) -> None:
+        """
+        It has answered.
+        """
+        self.questions -= 1
+        if self._frames_stopped:
             self.start_frames()
 
     # -- answers ------------------------------------------------------------------------
