@@ -8,9 +8,10 @@ import argparse
 import importlib
 import json
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from twisted.trial.unittest import SkipTest
@@ -38,11 +39,19 @@ def proofs() -> dict[str, Proof]:
 @implementer(ILogObserver)
 class _Silence:
     """
-    What the servers log of what is done to them is not of interest here.
+    What the servers log of what is done to them is not of interest here; an error
+    that nobody has handled is.
     """
 
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
     def __call__(self, event: LogEvent) -> None:
-        """Nothing."""
+        """Tell of the latter."""
+        if event.get("log_namespace") == "twisted.internet.defer":
+            failure = event.get("log_failure")
+            if failure is not None:
+                self._out.write(f"\nunhandled: {failure.getTraceback()}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,15 +75,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.name == "report":
         return report.run(known, options.proofs)
-    globalLogBeginner.beginLoggingTo([_Silence()], redirectStandardIO=False)
+    silence = _Silence(sys.stderr)
+    globalLogBeginner.beginLoggingTo([silence], redirectStandardIO=False)
     proof = known[options.name]
     try:
         figures = proof.run(options, Progress(proof.name))
     except SkipTest as missing:
         print(f"{proof.name}: {missing}")
         return 1
-    except AssertionError as wrong:
-        print(f"\n{proof.name}: {wrong}")
+    except Exception as wrong:  # noqa: BLE001 - whatever it is, it is told
+        known_reason = isinstance(wrong, AssertionError) and str(wrong)
+        print(f"\n{proof.name}: {known_reason or traceback.format_exc()}")
         return 1
     if options.json:
         for figure in figures:

@@ -17,73 +17,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import ensureDeferred, gatherResults
 
 from tests.proofs.probing import (
     IDL,
+    Canary,
     ServerProcess,
     Serving,
     measuring,
     meet,
-    milliseconds,
     quantile,
     sleep,
 )
 from tests.proofs.proof import Figure, Progress
+from tests.proofs.rapid import rapid_cancel
 from twisted_rpc import Client
 from twisted_rpc.wire.limits import Limits
 
 _MB = 1_000_000
-
-
-class Canary:
-    """
-    A well-behaved client that calls all the time.
-
-    @ivar times: what its calls took.
-    """
-
-    def __init__(self, reactor: Any, port: int, pause: float = 0.005) -> None:
-        self.times: list[float] = []
-        self._reactor = reactor
-        self._pause = pause
-        self._client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor)
-        self._singing = True
-        self._song: Deferred[None] | None = None
-
-    def begin(self) -> None:
-        """
-        Call all the time from now on.
-        """
-        self._song = ensureDeferred(self.sing())
-
-    async def sing(self) -> None:
-        """
-        Call until it is told to stop.
-        """
-        echo = self._client.proxy(IDL.IProbe).echo
-        await echo("first")
-        while self._singing:
-            began = time.perf_counter()
-            await echo("tweet")
-            self.times.append(time.perf_counter() - began)
-            await sleep(self._reactor, self._pause)
-
-    async def stop(self) -> None:
-        """
-        No more.
-        """
-        self._singing = False
-        assert self._song is not None
-        await self._song
-        await self._client.close()
-
-    def said(self) -> str:
-        """What its calls took, in words."""
-        return (
-            f"canary p50 {milliseconds(quantile(self.times, 0.5))},"
-            f" p99 {milliseconds(quantile(self.times, 0.99))}"
-        )
 
 
 def _request(number: int, method: str, params: list[Any]) -> bytes:
@@ -330,54 +281,6 @@ async def flood(reactor: Any, _: Progress, seconds: float = 8.0) -> Figure:
         )
     finally:
         server.stop()
-
-
-async def rapid_cancel(
-    reactor: Any, progress: Progress, pairs: int = 100_000
-) -> Figure:
-    """
-    Row 26: each call is cancelled in the frame after it.
-    """
-    limit = 50
-    serving = await Serving(reactor, limits=Limits(max_inflight=limit)).start()
-    peer = await meet(reactor, serving.port)
-    await peer.hello()
-    canary = Canary(reactor, serving.port)
-    canary.begin()
-    for start in range(0, pairs, 100):
-        frames: list[Any] = []
-        seqs = range(start + 1, start + 101)
-        # As many at the same time as there can be, and half of them at once.
-        frames.extend(
-            peer.request(seq, "wait", [5], ack=max(1, seq - 500)) for seq in seqs
-        )
-        frames.extend(
-            {
-                "request_id": f"${seq}",
-                "service": "$rpc",
-                "method": "cancel",
-                "params": [f"{peer.session}:{seq}"],
-                "timestamp": 1.0,
-            }
-            for seq in seqs
-        )
-        if start % 200:
-            frames[::2], frames[1::2] = frames[:100], frames[100:]
-        last = peer.expect(f"${start + 100}")
-        peer.write(*frames)
-        await last
-        peer.strays.clear()
-        progress(f"{start} pairs, {serving.probe.most} at the same time at most")
-    await sleep(reactor, 0.1)
-    await canary.stop()
-    running, most = serving.probe.running, serving.probe.most
-    await serving.stop()
-    return Figure(
-        row=26,
-        measured=f"{pairs:,} calls, each cancelled at once: at most {most} ran at the"
-        f" same time (limit {limit}), {running} left; {canary.said()}",
-        met=most <= limit and running == 0 and quantile(canary.times, 0.99) <= 0.02,
-    )
 
 
 async def dead_peer(

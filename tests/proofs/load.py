@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from tests.proofs.probing import (
     IDL,
@@ -27,10 +28,11 @@ from tests.proofs.probing import (
     sleep,
 )
 from tests.proofs.proof import Figure, Progress
+from tests.proofs.refusing import refusals
 from tests.servers import free_port
 from twisted_rpc import Client
 from twisted_rpc.client.retry import NO_RETRY
-from twisted_rpc.errors import RPCError
+from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.wire.limits import MIB, Limits
 
 #: A method that takes so many milliseconds, so many of which run at a time.
@@ -54,13 +56,14 @@ class Load:
         self._loop = LoopingCall.withCount(self._tick)
         self._loop.clock = reactor
         self._rate = 0.0
+        self._broken: list[Failure] = []
 
     def start(self, rate: float) -> None:
         """
         So many calls a second.
         """
         self._rate = rate
-        self._loop.start(0.01).addErrback(lambda failure: failure.raiseException())
+        self._loop.start(0.01).addErrback(self._broken.append)
 
     def _tick(self, count: int) -> None:
         self._owed += self._rate * 0.01 * count
@@ -85,6 +88,8 @@ class Load:
         """
         No more, and wait for the last.
         """
+        if self._broken:
+            self._broken[0].raiseException()
         self._loop.stop()
         while self._waiting:
             await sleep(self._reactor, 0.01)
@@ -123,11 +128,14 @@ def _busy_threads() -> ServerProcess:
 SERVERS = {"wait": _busy_server, "block": _busy_threads}
 
 
-async def _peak(reactor: Any, port: int, method: str) -> tuple[float, float]:
+async def _peak(
+    reactor: Any, server: ServerProcess, method: str
+) -> tuple[float, float, float]:
     """
-    @return: calls a second at the most, and what one takes alone.
+    @return: calls a second at the most, what one takes alone, and the server's CPU
+        for each at the most.
     """
-    client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor, retry=NO_RETRY)
+    client = Client(f"tcp:127.0.0.1:{server.port}", reactor=reactor, retry=NO_RETRY)
     work = getattr(client.proxy(IDL.IProbe), method)
     await work(WORK)
     alone = []
@@ -136,17 +144,25 @@ async def _peak(reactor: Any, port: int, method: str) -> tuple[float, float]:
         await work(WORK)
         alone.append(time.monotonic() - began)
     until = time.monotonic() + 2
+    used = server.cpu()
 
     async def keep() -> int:
         done = 0
         while time.monotonic() < until:
-            await work(WORK)
-            done += 1
+            try:
+                await work(WORK)
+            except RPCError as error:
+                # On a machine that others hold the server is behind at times.
+                if error.code is not Code.RESOURCE_EXHAUSTED:
+                    raise
+            else:
+                done += 1
         return done
 
     done: Any = await gatherResults([ensureDeferred(keep()) for _ in range(SLOTS * 2)])
+    used = (server.cpu() - used) / sum(done)
     await client.close()
-    return sum(done) / 2, quantile(alone, 0.99)
+    return sum(done) / 2, quantile(alone, 0.99), used
 
 
 async def overload(reactor: Any, progress: Progress) -> Figure:
@@ -160,6 +176,9 @@ async def overload(reactor: Any, progress: Progress) -> Figure:
         parts.append(f"{kind}: {measured}")
         progress(parts[-1], always=True)
         met = met and good
+    measured, good = await refusals(reactor, progress)
+    parts.append(measured)
+    met = met and good
     return Figure(
         row=18,
         measured=f"at twice the capacity, of {SLOTS} calls of {WORK} ms at a time, "
@@ -173,16 +192,18 @@ async def _overloaded(
 ) -> tuple[str, bool]:
     server = SERVERS[method]()
     try:
-        peak, alone = await _peak(reactor, server.port, method)
+        peak, alone, alone_cpu = await _peak(reactor, server, method)
         clients = [
             Client(f"tcp:127.0.0.1:{server.port}", reactor=reactor, retry=NO_RETRY)
             for _ in range(20)
         ]
         probes = [client.proxy(IDL.IProbe, timeout=1.0) for client in clients]
         load = Load(reactor, _in_turn(probes, method))
+        used = server.cpu()
         load.start(2 * peak)
         await sleep(reactor, seconds)
         await load.stop()
+        used = (server.cpu() - used) / len(load.ended)
         for client in clients:
             await client.close()
         start = min(began for began, _, _ in load.ended) + 1
@@ -193,7 +214,8 @@ async def _overloaded(
         measured = (
             f"{goodput / peak:.0%} of the peak goodput of {peak:.0f}/s, accepted p99"
             f" {milliseconds(accepted)} (unloaded {milliseconds(alone)}), refusals p99"
-            f" {milliseconds(refused)}"
+            f" {milliseconds(refused)}, {used * 1e6:.0f} us of CPU a call, refused ones"
+            f" included (at the peak {alone_cpu * 1e6:.0f})"
         )
         prompt = accepted <= 3 * alone + 0.05 and refused <= 0.005
         return measured, goodput >= 0.9 * peak and prompt
@@ -210,7 +232,7 @@ async def storm(reactor: Any, progress: Progress) -> Figure:
     for method, share in product(KINDS, (0.8, 0.95)):
         server = SERVERS[method]()
         try:
-            peak, _ = await _peak(reactor, server.port, method)
+            peak, _, _ = await _peak(reactor, server, method)
             clients = [
                 Client(f"tcp:127.0.0.1:{server.port}", reactor=reactor)
                 for _ in range(100)

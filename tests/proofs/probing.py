@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, FirstError, ensureDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -58,6 +58,8 @@ class Probe:
     def echo(self, text: str) -> str:
         self._begin()
         return text
+
+    seldom = echo
 
     def count(self, entry: int) -> int:
         self._begin()
@@ -115,6 +117,8 @@ def on_reactor(main: Callable[[Any], Awaitable[_T]]) -> _T:
 
     reactor.callWhenRunning(begin)
     reactor.run()
+    if not came:
+        raise AssertionError("the reactor was stopped before the proof had ended")
     if isinstance(came[0], Failure):
         came[0].raiseException()
     result: _T = came[0]
@@ -145,6 +149,9 @@ def measuring(
             for each in chosen.only or measures:
                 try:
                     figures.append(await measures[each](reactor, progress))
+                except FirstError as error:
+                    text = error.subFailure.getTraceback()
+                    raise AssertionError(f"{each}: {text}") from error
                 except RPCError as error:
                     raise AssertionError(f"{each}: {error}") from error
                 progress(figures[-1].measured, always=True)
@@ -161,15 +168,21 @@ class Serving:
     """
 
     def __init__(self, reactor: Any, behind: Any = None, **options: Any) -> None:
+        self.reactor = reactor
         self.probe = Probe(reactor, behind)
         registry = Registry()
-        registry.register(IDL.IProbe, self.probe)
+        self.register(registry)
         self.server = Server(
             registry, listen=["tcp:0:interface=127.0.0.1"], reactor=reactor, **options
         )
         self.port = 0
-        self._reactor = reactor
         self._clients: list[Client] = []
+
+    def register(self, registry: Registry) -> None:
+        """
+        What it serves.
+        """
+        registry.register(IDL.IProbe, self.probe)
 
     async def start(self) -> Serving:
         """Listen."""
@@ -181,7 +194,7 @@ class Serving:
 
     def client(self, **options: Any) -> Client:
         """A client of it."""
-        client = Client(f"tcp:127.0.0.1:{self.port}", reactor=self._reactor, **options)
+        client = Client(f"tcp:127.0.0.1:{self.port}", reactor=self.reactor, **options)
         self._clients.append(client)
         return client
 
@@ -294,10 +307,11 @@ class Peer(Protocol):
                 self.strays.append(frame)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        for waiting in self._waiting.values():
+        # Whoever hears of it may wait for something else.
+        before, self._waiting = self._waiting, {}
+        for waiting in before.values():
             for answer in waiting:
                 answer.callback(b"")
-        self._waiting.clear()
         self.ended.callback(None)
 
 
@@ -402,3 +416,56 @@ def quantile(values: list[float], part: float) -> float:
 def milliseconds(seconds: float) -> str:
     """As a figure is written."""
     return f"{seconds * 1000:.1f} ms"
+
+
+class Canary:
+    """
+    A well-behaved client that calls all the time.
+
+    @ivar times: what its calls took.
+    """
+
+    def __init__(self, reactor: Any, port: int | str, pause: float = 0.005) -> None:
+        """
+        @param port: and perhaps more of an endpoint.
+        """
+        self.times: list[float] = []
+        self._reactor = reactor
+        self._pause = pause
+        self._client = Client(f"tcp:127.0.0.1:{port}", reactor=reactor)
+        self._singing = True
+        self._song: Deferred[None] | None = None
+
+    def begin(self) -> None:
+        """
+        Call all the time from now on.
+        """
+        self._song = ensureDeferred(self.sing())
+
+    async def sing(self) -> None:
+        """
+        Call until it is told to stop.
+        """
+        echo = self._client.proxy(IDL.IProbe).echo
+        await echo("first")
+        while self._singing:
+            began = time.perf_counter()
+            await echo("tweet")
+            self.times.append(time.perf_counter() - began)
+            await sleep(self._reactor, self._pause)
+
+    async def stop(self) -> None:
+        """
+        No more.
+        """
+        self._singing = False
+        if self._song is not None:
+            await self._song
+        await self._client.close()
+
+    def said(self) -> str:
+        """What its calls took, in words."""
+        return (
+            f"canary p50 {milliseconds(quantile(self.times, 0.5))},"
+            f" p99 {milliseconds(quantile(self.times, 0.99))}"
+        )

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+import threading
 from collections import Counter
-from itertools import cycle
+from collections.abc import Callable
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.proofs.probing import IDL, Probe, quantile
+from tests.proofs.rapid import LIMIT, LIMITS, METHODS, Rapid
+from tests.proofs.refusing import ACCEPTED, REFUSING, Refusing, written
 from tests.raw import Conversation, RawPeer
 from twisted_rpc import Client, Limits, Registry, Server
 from twisted_rpc.client.retry import NO_RETRY
@@ -382,3 +388,206 @@ class LoadTests(SynchronousTestCase):
         server.startService()
         endpoint.factory = server.factory
         return server
+
+
+def _events(do: Callable[[], object]) -> int:
+    """
+    @return: how many functions were called, and have returned: what it costs, the
+        same on any machine.
+    """
+    events = 0
+
+    def seen(*_: object) -> None:
+        nonlocal events
+        events += 1
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        do()
+    finally:
+        sys.setprofile(before)
+    return events
+
+
+class CheapTests(SynchronousTestCase):
+    """
+    Row 18: a call that is refused costs little.
+    """
+
+    def cost(self, refusing: Refusing, code: str) -> float:
+        """
+        @return: of a call that ends so.
+        """
+        talk = Talk(limits=Limits(**refusing.limits))
+        self.addCleanup(talk.close)
+        holder, its = talk.extended()
+        for seq in range(1, 1 + refusing.held):
+            call = talk.request(f"{its}:{seq}", "wait", [50_000], ext={"ack": 1})
+            call["ext"]["timeout"] = 60_000
+            talk.say(holder, call)
+        peer, session = talk.extended()
+        frames = [
+            written(session, seq, refusing.method, refusing.timeout)
+            for seq in range(1, 102)
+        ]
+        server: Any = next(iter(reversed(list(talk.server.factory.shared.connections))))
+        # The first may be another case: it takes the only token.
+        talk.clock.stall(refusing.stall)
+        server.dataReceived(b"".join(frames[:51]))
+        talk.pump()
+        talk.clock.stall(refusing.stall)
+        costs = _events(lambda: server.dataReceived(b"".join(frames[51:])))
+        talk.pump()
+        codes = [it.get("ext", {}).get("code", "OK") for it in peer.frames[2:]]
+        self.assertEqual(codes, [code] * 100)
+        return costs / 50
+
+    def test_refusals(self) -> None:
+        """
+        Whichever limit refuses it, it costs the server not much more than one that
+        is done, of the cheapest kind.
+        """
+        # What the tests' own observers make of it is not the server's affair.
+        self.patch(Logger, "debug", lambda *_, **__: None)
+        accepted = self.cost(ACCEPTED, "OK")
+        for name, refusing in REFUSING.items():
+            code = "DEADLINE_EXCEEDED" if name == "deadline" else "RESOURCE_EXHAUSTED"
+            costs = self.cost(refusing, code)
+            self.assertLess(costs, 5 * accepted, name)
+
+
+class Gated(Rapid):
+    """
+    What goes on in a thread does so until it is let go.
+
+    @ivar gate: lets it go.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.gate = threading.Event()
+
+    def thread_goes_on(self, milliseconds: int) -> int:
+        with self._run("thread_goes_on"):
+            self.gate.wait(30)
+        return milliseconds
+
+
+class RapidTests(SynchronousTestCase):
+    """
+    Row 26: what is cancelled gives up its slot when it has ended, and not before,
+    at each limit on calls in progress.
+    """
+
+    def start(self, what: str) -> None:
+        """
+        Serve one that is limited so.
+        """
+        limits, service = LIMITS[what]
+        text = Path(__file__).with_name("rapid.idl").read_text()
+        text = text.partition("/** The same")[0]
+        if service == "Few":
+            text = text.replace("service", f"@max_concurrency({LIMIT}) service")
+        self.rapid = Gated()
+        self.talk = Conversation(
+            text, self.rapid, limits=Limits(**limits), threads=2 * LIMIT
+        )
+        self.rapid._reactor = self.talk.clock
+        self.addCleanup(self.talk.close)
+        self.addCleanup(self.rapid.gate.set)
+        self.peer, self.session = self.talk.extended()
+
+    def call(self, name: str, *seqs: int) -> None:
+        """
+        Call.
+        """
+        self.talk.say(
+            self.peer,
+            *(
+                self.talk.request(
+                    f"{self.session}:{seq}",
+                    name,
+                    [METHODS[name]],
+                    ext={"timeout": 30_000, "ack": 1},
+                )
+                for seq in seqs
+            ),
+        )
+
+    def cancel(self, *seqs: int) -> None:
+        """
+        Give up.
+        """
+        self.talk.say(
+            self.peer,
+            *(
+                {
+                    "request_id": f"${seq}",
+                    "service": "$rpc",
+                    "method": "cancel",
+                    "params": [f"{self.session}:{seq}"],
+                    "timestamp": 1.0,
+                }
+                for seq in seqs
+            ),
+        )
+
+    def until_begun(self) -> None:
+        """
+        Wait until so many run as may.
+        """
+        while self.rapid.running[""] < LIMIT:
+            self.talk.clock.wait_for_thread(0.001)
+
+    def until_ended(self) -> None:
+        """
+        Wait until nothing runs.
+        """
+        threads = self.talk.server.factory.shared.threads
+        self.rapid.gate.set()
+        while self.rapid.running[""] or threads.outstanding:
+            self.talk.clock.wait_for_thread(0.001)
+            self.talk.advance(0.005)
+
+    def test_ends(self) -> None:
+        """
+        What ends when it is cancelled makes room at once; what waits is given up
+        too, and what comes then runs.
+        """
+        for what, name in product(LIMITS, ("deferred", "coroutine", "thread")):
+            self.start(what)
+            self.call(name, *range(1, 61))
+            self.until_begun()
+            self.cancel(*range(1, 61))
+            while self.rapid.running[""]:
+                self.talk.clock.wait_for_thread(0.001)
+            self.talk.pump()
+            while self.talk.server.gauges()["calls_running"]:
+                self.talk.clock.wait_for_thread(0.001)
+                self.talk.pump()
+            self.call(name, *range(61, 121))
+            self.until_begun()
+            self.cancel(*range(61, 121))
+            self.until_ended()
+            self.assertEqual(self.rapid.most[name], LIMIT, (what, name))
+
+    def test_goes_on(self) -> None:
+        """
+        What goes on keeps its slot: nothing else runs until it has ended.
+        """
+        kinds = ("deferred_goes_on", "coroutine_goes_on", "thread_goes_on")
+        for what, name in product(LIMITS, kinds):
+            self.start(what)
+            self.call(name, *range(1, 61))
+            self.until_begun()
+            self.cancel(*range(1, 61))
+            self.call(name, *range(61, 121))
+            self.assertEqual(self.rapid.running[name], LIMIT, (what, name))
+            self.assertEqual(self.rapid.runs[name], LIMIT, (what, name))
+            self.assertEqual(self.talk.server.gauges()["calls_running"], LIMIT)
+            self.until_ended()
+            self.assertEqual(self.rapid.most[name], LIMIT, (what, name))
+            self.call(name, 121)
+            self.until_ended()
+            self.assertGreater(self.rapid.runs[name], LIMIT, (what, name))

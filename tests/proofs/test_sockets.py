@@ -5,15 +5,23 @@ Small parts of the proofs on sockets.
 from __future__ import annotations
 
 import io
+import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogBeginner
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.proofs import __main__ as command
 from tests.proofs import cuts, hostile, promises, report
 from tests.proofs.__main__ import main, proofs
-from tests.proofs.proof import Progress
+from tests.proofs.load import Load
+from tests.proofs.proof import Figure, Progress, Proof
+from tests.proofs.rapid import rapid_cancel
 from twisted_rpc.wire.alike import read_tail
 
 reactor: Any = _reactor
@@ -73,8 +81,8 @@ class SmallTests(TestCase):
         """
         Row 26: a call that is cancelled at once is not one more than the limit.
         """
-        figure = await hostile.rapid_cancel(reactor, Progress("", io.StringIO()), 400)
-        self.assertRegex(figure.measured, r"at most ([1-9]|[1-4]\d|50) ran")
+        figure = await rapid_cancel(reactor, Progress("", io.StringIO()), 200)
+        self.assertRegex(figure.measured, r"at most ([1-9]|1\d|20) ran")
         self.assertIn(", 0 left", figure.measured)
 
     async def test_names(self) -> None:
@@ -109,6 +117,73 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(SystemExit, main, []).code, 2)
         self.assertIn("a connection cut at every byte", out.getvalue())
         self.assertIn("required: PROOF", err.getvalue())
+
+    def failed(self, error: Exception) -> str:
+        """
+        @return: what is said of a proof that ends with an error.
+        """
+
+        def run(_: Any, __: Progress) -> list[Figure]:
+            raise error
+
+        proof = Proof(name="failing", what="what fails", rows=(), run=run)
+        self.patch(command, "proofs", lambda: {"failing": proof})
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda *_, **__: None)
+        out = io.StringIO()
+        with redirect_stdout(out):
+            self.assertEqual(main(["failing"]), 1)
+        return out.getvalue()
+
+    def test_failure(self) -> None:
+        """
+        A proof that ends without a figure says why, whatever it was that ended it.
+        """
+        self.assertIn(
+            "failing: it is wrong\n", self.failed(AssertionError("it is wrong"))
+        )
+        self.assertIn("in run\n", self.failed(AssertionError()))
+        self.assertIn(
+            "ZeroDivisionError: by 0\n", self.failed(ZeroDivisionError("by 0"))
+        )
+
+    def test_unhandled(self) -> None:
+        """
+        What a server logs is left out; an error that nobody has handled is not.
+        """
+        err = io.StringIO()
+        seen = command._Silence(err)
+        seen({"log_level": LogLevel.critical, "log_namespace": "twisted_rpc.server"})
+        self.assertEqual(err.getvalue(), "")
+        failure = Failure(ZeroDivisionError("by 0"))
+        namespace = "twisted.internet.defer"
+        seen({"log_namespace": namespace, "log_failure": failure})
+        self.assertIn("ZeroDivisionError: by 0", err.getvalue())
+
+    def test_load_that_fails(self) -> None:
+        """
+        A load that cannot call ends with the reason.
+        """
+        clock = Clock()
+
+        def call() -> Any:
+            raise ZeroDivisionError
+
+        load = Load(clock, call)
+        load.start(100.0)
+        clock.advance(0.1)
+        self.failureResultOf(ensureDeferred(load.stop()), ZeroDivisionError)
+
+    def test_report_without_figure(self) -> None:
+        """
+        A report says of a proof that ended without a figure how it ended.
+        """
+        ended = subprocess.CompletedProcess([], 1, stdout="load: a reason\n")
+        self.patch(subprocess, "run", lambda *_, **__: ended)
+        out = io.StringIO()
+        with redirect_stdout(out):
+            self.assertEqual(report.measure(proofs()["load"], []), [])
+        told = "load: a reason\n\nload ended with status 1, and without a figure\n"
+        self.assertEqual(out.getvalue(), told)
 
     def test_scorecard(self) -> None:
         """
