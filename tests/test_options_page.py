@@ -4,14 +4,17 @@ The reference pages of options and of arguments say what the program does.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc import Client, Server
+import twisted_rpc
+from twisted_rpc import Client, Server, testing
 from twisted_rpc._tap import Options
+from twisted_rpc.tools.command import parser
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -80,6 +83,82 @@ class OptionsTests(SynchronousTestCase):
         for store in ("memory", "sqlite:", "postgresql://", "redis://"):
             self.assertIn(store, text)
         self.assertNotIn("[default: ]", text)
+
+
+class CommandsTests(SynchronousTestCase):
+    """
+    C{twisted-rpc}, its C{--help} and its page.
+    """
+
+    def setUp(self) -> None:
+        """
+        Read the page: the row of each command, and what is said of several.
+        """
+        text = (REFERENCE / "options.md").read_text(encoding="utf-8")
+        self.section = text[text.index("## `twisted-rpc`") :]
+        self.rows = {
+            name: row
+            for row, name in re.findall(
+                r"^(\| `twisted-rpc (\w+) .*)$", self.section, re.MULTILINE
+            )
+        }
+        (actions,) = (
+            action
+            for action in parser()._actions
+            if isinstance(action, argparse._SubParsersAction)
+        )
+        self.commands: dict[str, argparse.ArgumentParser] = dict(actions.choices)
+
+    def test_every_command(self) -> None:
+        """
+        Each stands there once, in the order of C{--help}.
+        """
+        self.assertEqual(list(self.rows), list(self.commands))
+
+    def test_every_option(self) -> None:
+        """
+        So does each option, in the row of its command or below, where it says
+        which commands take it; and none is there that the command does not take.
+        """
+        option = re.compile(r"(?<=[` ])(--?[a-z][a-z-]*)")
+        below = self.section.replace("\n".join(self.rows.values()), "")
+        for name, command in self.commands.items():
+            told = set(option.findall(self.rows[name]))
+            for sentence in re.split(r"[.;]\s", below):
+                if f"`{name}`" in sentence:
+                    told.update(option.findall(sentence))
+            for action in command._actions:
+                if action.option_strings and action.dest != "help":
+                    known = told & set(action.option_strings)
+                    self.assertTrue(known, (name, action.option_strings))
+                    told -= known
+            self.assertEqual(told, set(), name)
+
+
+class NamesTests(SynchronousTestCase):
+    """
+    The public names.
+    """
+
+    def test_every_name(self) -> None:
+        """
+        Each has a heading of its own on the page of the Python API, and nothing
+        else does.
+        """
+        text = (REFERENCE / "api.md").read_text(encoding="utf-8")
+        headed = re.findall(r"^### `(\w+)`$", text, re.MULTILINE)
+        self.assertEqual(sorted([*headed, "__version__"]), sorted(twisted_rpc.__all__))
+
+    def test_testing(self) -> None:
+        """
+        Each name of C{twisted_rpc.testing} stands somewhere.
+        """
+        words = {
+            word
+            for page in REFERENCE.parent.rglob("*.md")
+            for word in re.findall(r"\w+", page.read_text(encoding="utf-8"))
+        }
+        self.assertEqual(set(testing.__all__) - words, set())
 
 
 def default_of(names: list[str], default: str) -> list[str]:
