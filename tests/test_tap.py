@@ -180,6 +180,27 @@ class OptionsTests(TapTestCase):
         empty.write_text("", encoding="utf-8")
         self.assertIn("no service", self.complaint("--idl", str(empty)))
 
+    def test_store(self) -> None:
+        """
+        A method whose promise the store cannot keep is told with its place, and
+        with what keeps it.
+        """
+        self.idl.write_text(
+            "service A { @transactional int f(int a); int g(); int h() }",
+            encoding="utf-8",
+        )
+        said = self.complaint()
+        self.assertIn("a.idl:1:32: A.f is @transactional, which the memory", said)
+        self.assertIn("use SQLite (--dedup sqlite:FILE", said)
+        self.assertEqual(self.options("--dedup", "sqlite:x.db").store.name, "sqlite")
+        self.idl.write_text("service A { @idempotent int f(int a); int g(); int h() }")
+        try:
+            said = self.complaint("--dedup", "redis://h")
+        except ImportError as error:
+            self.skipTest(str(error))
+        self.assertIn("A.g is @once, which the redis store cannot do; a Redis", said)
+        self.assertIn("redis://HOST?once=yes", said)
+
     def test_values(self) -> None:
         """
         Values that cannot be meant are refused, each with its option.

@@ -26,6 +26,7 @@ from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import Schema, ServiceSchema, load_idl
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
+from twisted_rpc.server.promises import cannot
 from twisted_rpc.stores import named_store
 from twisted_rpc.twistd.adoption import as_loaded_by
 from twisted_rpc.twistd.check import report
@@ -84,10 +85,10 @@ def _whole(positive: bool, text: str) -> int:
 _UNSHARED: Final = """\
 --workers: the {store} store belongs to one process. A call that is sent again may
 reach another worker, which does not know that it has run, and would run it again.
-Use a store that processes share, or add --require-session. Then callers without a
-session are refused for methods that run once; clients of ours are never wrong, and
-a call whose connection is lost, and that the next worker does not know, ends in
-OUTCOME_UNKNOWN."""
+Use a store that processes share, such as --dedup sqlite:FILE, or add
+--require-session. Then callers without a session are refused for methods that run
+once; clients of ours are never wrong, and a call whose connection is lost, and that
+the next worker does not know, ends in OUTCOME_UNKNOWN."""
 
 
 class Options(usage.Options):
@@ -367,8 +368,7 @@ class Options(usage.Options):
             for method in served.schema.by_name.values():
                 if method.delivery not in self.store.classes:
                     raise usage.UsageError(
-                        f"{method.model.place}: {method.full_name} is @{method.delivery},"
-                        f" which the {self.store.name} store cannot do"
+                        f"{method.model.place}: {cannot(method, self.store)}"
                     )
 
     def opt_version(self) -> None:

@@ -1,11 +1,11 @@
-# -*- test-case-name: tests.server.test_promises -*-
+# -*- test-case-name: tests.server.test_durable -*-
 """
 Whether a store can keep what methods promise.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted_rpc.server.verification.findings import (
     Finding,
@@ -13,6 +13,25 @@ from twisted_rpc.server.verification.findings import (
     described,
     source_of,
 )
+
+#: What is to be done, by the class of the method.
+_REMEDIES: Final = {
+    "transactional": "use SQLite (--dedup sqlite:FILE, or SQLiteStore) or PostgreSQL,"
+    " or write @once",
+    "once": "a Redis that loses nothing can (redis://HOST?once=yes), as can the other"
+    " stores; or write @idempotent",
+}
+
+
+def cannot(method: Any, store: Any) -> str:
+    """
+    @return: that C{store} cannot keep the promise of C{method}, and what can.
+    """
+    said = (
+        f"{method.full_name} is @{method.delivery}, which the {store.name} store"
+        " cannot do"
+    )
+    return f"{said}; {_REMEDIES.get(method.delivery, 'use another store')}"
 
 
 def check_classes(registry: Any, store: Any) -> None:
@@ -26,13 +45,7 @@ def check_classes(registry: Any, store: Any) -> None:
             Finding(
                 method.model.place,
                 name,
-                f"{method.full_name} is @{method.delivery}, which the {store.name} store"
-                " cannot do; "
-                + (
-                    "use a store in a database, or write @once"
-                    if method.delivery == "transactional"
-                    else "use another store"
-                ),
+                cannot(method, store),
                 source_of(getattr(service.implementation, name, None)),
             )
             for name, method in service.schema.by_name.items()
