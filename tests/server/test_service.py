@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -195,6 +195,18 @@ class ServiceTests(TestCase):
         while not condition():
             self.assertLess(time.monotonic(), end, "nothing happened")
             await deferLater(self.reactor, 0.002)
+
+    async def test_one_endpoint(self) -> None:
+        """
+        One endpoint need not be in a list, as text or as it is.
+        """
+        text = "tcp:0:interface=127.0.0.1"
+        for one in (text, serverFromString(self.reactor, text)):
+            server = Server(Registry(), listen=one, reactor=self.reactor)
+            server.startService()
+            assert server.listening is not None
+            self.assertEqual(len(await server.listening), 1)
+            await server.stopService()
 
     async def test_drain(self) -> None:
         """

@@ -49,7 +49,9 @@ class Server(Service):
         self,
         registry: Any,
         *,
-        listen: Sequence[str | IStreamServerEndpoint] = (),
+        listen: str
+        | IStreamServerEndpoint
+        | Sequence[str | IStreamServerEndpoint] = (),
         reactor: Any = None,
         limits: Limits = _DEFAULT_LIMITS,
         default_timeout: float = 30.0,
@@ -70,7 +72,8 @@ class Server(Service):
     ) -> None:
         """
         @param registry: what is served; services registered later are not.
-        @param listen: endpoints, or their descriptions (C{"tcp:5000"}).
+        @param listen: an endpoint or several, or their descriptions
+            (C{"tcp:5000"}).
         @param reactor: C{None}: the installed one, at the start.
         @param default_timeout: seconds a call has that names none, and whose
             method names none.
@@ -114,7 +117,11 @@ class Server(Service):
         self._reactor = reactor
         self._endpoints = [
             server_endpoint(reactor, each) if isinstance(each, str) else each
-            for each in listen
+            for each in (
+                listen
+                if isinstance(listen, Sequence) and not isinstance(listen, str)
+                else [listen]
+            )
         ]
         self._drain = drain
         self._threads = Threads(reactor, threads, thread_queue, limits)
