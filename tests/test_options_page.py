@@ -1,5 +1,6 @@
 """
-The reference pages of options and of arguments say what the program does.
+The reference pages of options, of arguments and of names say what the program does,
+and two pages promise the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from twisted_rpc import Client, Server, testing
 from twisted_rpc._tap import Options
 from twisted_rpc.tools.command import parser
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
 
 #: A row that begins with names in code, and a default.
 _ROW = re.compile(r"^\| ((?:`[^`]+`(?:, )?)+) \|([^|]*)\|", re.MULTILINE)
@@ -159,6 +161,31 @@ class NamesTests(SynchronousTestCase):
             for word in re.findall(r"\w+", page.read_text(encoding="utf-8"))
         }
         self.assertEqual(set(testing.__all__) - words, set())
+
+
+class PromisesTests(SynchronousTestCase):
+    """
+    What a call is promised.
+    """
+
+    def test_one_table(self) -> None:
+        """
+        The README promises what the page about it does.
+        """
+        pages = (
+            ROOT / "README.md",
+            ROOT / "docs" / "explanation" / "delivery.md",
+        )
+        one, other = (
+            re.findall(
+                r"^\| \| `@readonly` .*\n(?:\|.*\n)+",
+                page.read_text(encoding="utf-8"),
+                re.MULTILINE,
+            )
+            for page in pages
+        )
+        self.assertEqual(len(one), 1)
+        self.assertEqual(one, other)
 
 
 def default_of(names: list[str], default: str) -> list[str]:
