@@ -91,6 +91,20 @@ class NamedStoreTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, named_store, text)
             self.assertIn(said, str(error))
 
+    def test_password_is_not_quoted(self) -> None:
+        """
+        What may be a part of a password is not told as an option or a database.
+        """
+        try:
+            named_store("redis://h")
+        except ValueError as error:
+            self.skipTest(str(error))
+        for end in (":4711/secret@db", ":4711?secret@db", "?once=secret@db/0"):
+            told = self.refused(f"redis://app{end}")
+            self.assertIn("redis: the address cannot be read; write", told)
+            self.assertNotIn("secret", told)
+        self.assertEqual(named_store("redis://h?prefix=a@b").prefix, "a@b")
+
     def refused(self, text: str) -> str:
         """What is said against a store."""
         return str(self.assertRaises(ValueError, named_store, text))

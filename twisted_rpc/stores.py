@@ -113,7 +113,13 @@ def _redis(rest: str, shared: Mapping[str, Any]) -> Any:
     )
 
     url, _, options = f"redis:{rest}".partition("?")
-    values = _values("redis", options, "&", _REDIS)
+    try:
+        values = _values("redis", options, "&", _REDIS)
+    except ValueError:
+        if "@" not in options:
+            raise
+        # It may be a part of a password that an error should not quote.
+        url, values = f"redis:{rest}", {}
     try:
         return RedisStore(url, **shared, **values)
     except ImportError as error:

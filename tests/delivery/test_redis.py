@@ -324,6 +324,7 @@ class RedisTests(TestCase):
         for url in (
             *("redis:", "http://x", "redis://x:0", "redis://x:70000", "redis://[::1"),
             *("redis://:secret/word@x", "redis://ann:secret#word@x"),
+            *("redis://app:4711/secret@db", "redis://app:4711#secret@db"),
         ):
             error = self.assertRaises(ValueError, RedisStore, url)
             told = "the address cannot be read; write redis://[[USER]:PASSWORD@]HOST"

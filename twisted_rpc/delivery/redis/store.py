@@ -70,6 +70,8 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         # The port is looked at when it is asked for.
         good = parts.scheme == "redis" and parts.hostname and parts.port != 0
+        # Behind the host, what is before an @ is a part of a password.
+        good = good and "@" not in f"{parts.path}{parts.query}{parts.fragment}"
     except ValueError:
         good = None
     if not good:
