@@ -4,6 +4,7 @@ Tests for L{twisted_rpc.delivery.redis}.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +257,60 @@ class RedisTests(TestCase):
             )
             self.assertIn(told, await self.why_not(store))
             await self.assertFailure(store.expire(), StoreError)
+
+    async def test_denied_later(self) -> None:
+        """
+        A Redis that has no room for a client when the connection is made again is
+        asked again until it has, and meanwhile the reason is told.
+        """
+        server = self.server()
+        for login, told in (
+            ("", "could not set dbid=0: "),
+            (":x@", "could not auth: "),
+        ):
+            if login:
+                server.ask("CONFIG", "SET", "requirepass", "x")
+            url = f"redis://{login}127.0.0.1:{server.port}/0"
+            store = RedisStore(url, patience=0.5)
+            self.addCleanup(store.stop)
+            await store.start(reactor)
+            words = b"AUTH x\r\n" if login else b""
+            words += (
+                b"CONFIG SET maxclients 1\r\nCLIENT KILL TYPE normal SKIPME yes\r\n"
+            )
+            with socket.create_connection(("127.0.0.1", server.port)) as other:
+                other.sendall(words)
+                answer = b""
+                while b":" not in answer:
+                    answer += other.recv(1000)
+                text = ""
+                while told not in text:
+                    asked: Deferred[Any] = store.attach("ada", None)
+                    text = str(await self.assertFailure(asked, StoreError))
+                other.sendall(b"CONFIG SET maxclients 100\r\n")
+                await self.at_last(store)
+
+    async def at_last(self, store: RedisStore) -> None:
+        """A store can be reached, soon."""
+        for _ in range(20):
+            try:
+                await store.attach("ada", None)
+            except StoreError:
+                continue
+            return
+        self.fail("it cannot be reached")
+
+    async def test_silent(self) -> None:
+        """
+        A connection over which nothing comes any more is dropped, and another is
+        made.
+        """
+        store = self.store(redis(), prefix="silent:")
+        await store.start(reactor)
+        self.patch(store._protocol.transport, "write", lambda _: None)
+        error = await self.assertFailure(store.attach("ada", None), StoreError)
+        self.assertIn("does not answer", str(error))
+        await store.attach("ada", None)
 
     async def test_nothing_there(self) -> None:
         """

@@ -177,7 +177,8 @@ class RedisStore(SharedStore):
         self._reactor: Any = None
         self._connection: Any = None
         self._lease: Lease | None = None
-        # Why there is none, and whether there will be none.
+        self._protocol: Any = None
+        # Why there is none, and whether Redis says so itself.
         self._reason = ""
         self._denied = False
         self._waits: set[IDelayedCall] = set()
@@ -207,9 +208,8 @@ class RedisStore(SharedStore):
         waits for ever.
         """
         waiter: Deferred[Any] = Deferred()
-        patience = 0 if self._denied else self.patience
         late: IDelayedCall = self._reactor.callLater(
-            patience, lambda: self._too_late(late, waiter)
+            self.patience, lambda: self._too_late(late, waiter)
         )
         self._waits.add(late)
 
@@ -228,20 +228,43 @@ class RedisStore(SharedStore):
         what = "" if self._denied else " does not answer"
         because = f": {self._reason}" if self._reason else ""
         text = f"{self._where()}{what}{because}"
-        waiter.errback(Failure(StoreError(text, ambiguous=True)))
+        self._drop_if_silent().addCallback(
+            lambda _: waiter.errback(Failure(StoreError(text, ambiguous=True)))
+        )
+
+    def _drop_if_silent(self) -> Deferred[Any]:
+        """
+        Nothing may come over this connection ever again, while another would be
+        answered.
+
+        @return: fires when it is not used any more.
+        """
+        used = self._protocol
+        if (
+            used is None
+            or not used.connected
+            or self._reactor.seconds() - used.heard < self.patience
+        ):
+            return succeed(None)
+        dropped: Deferred[Any] = used.whenDisconnected()
+        used.transport.abortConnection()
+        return dropped
 
     def _unconnected(self, failure: Failure) -> Failure:
+        self._denied = False
         self._reason = " ".join(failure.getErrorMessage().split()).rstrip(".")
         return failure
 
     def _deny(self, reason: str) -> None:
         """
-        It does not let us in, and the library does not try again.
+        It does not let us in, which is final only while we start: later it may have
+        been busy, or lost the connection.
         """
         self._denied = True
         self._reason = reason.removeprefix("Redis error: ")
-        for late in self._waits:
-            late.reset(0)
+        if self._lease is None:
+            for late in self._waits:
+                late.reset(0)
 
     def _trouble(self, failure: Failure) -> Any:
         if failure.check(
@@ -289,17 +312,19 @@ class RedisStore(SharedStore):
         """
         @return: asks over one connection, which is made again when it is lost.
         """
+        store = self
 
         class Prompt(self._library.RedisProtocol):  # type: ignore[name-defined, misc]  # the library is an argument
             def connectionMade(self) -> Any:
                 # Else what is asked in a second segment waits 40 ms for the first
                 # to be acknowledged.
                 self.transport.setTcpNoDelay(True)
-                connected()
+                store._connected(self)
                 return super().connectionMade()
 
-        def connected() -> None:
-            self._reason = ""
+            def dataReceived(self, *data: Any) -> None:
+                self.heard = store._reactor.seconds()
+                super().dataReceived(*data)
 
         factory = self._library.RedisFactory(
             self._where(),
@@ -313,9 +338,19 @@ class RedisStore(SharedStore):
         )
         factory.protocol = Prompt
         factory.connectionError = self._deny
+        # The library would, for ever, when it is denied once.
+        factory.stopTrying = lambda: None
+        # It waits a second: long, where the first attempt succeeds.
+        factory.initialDelay = 0.1
         endpoint = HostnameEndpoint(self._reactor, self.host, self.port, self.patience)
         factory.startConnecting(_Telling(endpoint, self._unconnected))
         return factory.handler
+
+    def _connected(self, protocol: Any) -> None:
+        protocol.heard = self._reactor.seconds()
+        self._protocol = protocol
+        self._reason = ""
+        self._denied = False
 
     def _not_started(self, failure: Failure) -> Deferred[None]:
         connection, self._connection = self._connection, None
@@ -389,6 +424,7 @@ class RedisStore(SharedStore):
             return succeed(None)
         if self._lease is not None:
             self._lease.stop()
+            self._lease = None
         stopped = self._run("stop")
         connection, self._connection = self._connection, None
         return stopped.addBoth(lambda _: self._let_go(connection))
