@@ -273,7 +273,7 @@ class PostgresTests(TestCase):
             await self.opened()
             await self.opened(create=False)
             database.execute("DELETE FROM rpc_facts WHERE name = 'version'")
-            told = "they are version 0, not 1"
+            told = "they are version 0, not 2"
             self.assertIn(told, await self.refused(create=False))
 
     async def refused(self, **options: Any) -> str:
@@ -303,13 +303,13 @@ class PostgresTests(TestCase):
         store = await self.opened()
         await store._ask(
             lambda tx: tx.execute(
-                "UPDATE rpc_facts SET value = 2 WHERE name = 'version'"
+                "UPDATE rpc_facts SET value = 3 WHERE name = 'version'"
             )
         )
         other = PostgresStore(self.url, connections=1, patience=0.1)
         started: Deferred[Any] = other.start(reactor)
         error = await self.assertFailure(started, StoreError)
-        self.assertIn("they are version 2, not 1", str(error))
+        self.assertIn("they are version 3, not 2", str(error))
 
     async def test_deadlock(self) -> None:
         """

@@ -312,6 +312,33 @@ class RedisTests(TestCase):
         self.assertIn("does not answer", str(error))
         await store.attach("ada", None)
 
+    async def test_another_version(self) -> None:
+        """
+        What another version of this program has kept is not touched; the first
+        had no number.
+        """
+        server = redis()
+        store = self.store(server, prefix="version:")
+        await store.start(reactor)
+        await store.stop()
+        for command, found in (
+            ("DEL version:version", 1),
+            ("SET version:version 3", 3),
+        ):
+            server.ask(*command.split())
+            server.ask("SET", "version:life", "another")
+            for create in (True, False):
+                told = await self.why_not(
+                    self.store(server, prefix="version:", create=create)
+                )
+                self.assertIn(
+                    f"redis://127.0.0.1:{server.port}: the keys that begin with version:"
+                    f" were made by another version of this program: they are version"
+                    f" {found}, not 2; choose another prefix",
+                    told,
+                )
+            self.assertIn(b"another", server.ask("GET", "version:life"))
+
     async def test_nothing_there(self) -> None:
         """
         Who only looks does not start where there are no records of ours; where

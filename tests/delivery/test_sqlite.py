@@ -184,10 +184,10 @@ class SQLiteTests(TestCase):
         store = await self.opened()
         await store.stop()
         database = sqlite3.connect(self.path)
-        database.execute("UPDATE rpc_facts SET value = 2 WHERE name = 'version'")
+        database.execute("UPDATE rpc_facts SET value = 3 WHERE name = 'version'")
         database.commit()
         database.close()
-        self.assertIn("its tables are version 2, not 1", self.refused(self.path))
+        self.assertIn("its tables are version 3, not 2", self.refused(self.path))
         self.assertEqual(list(self.path.parent.glob("*-owner-*")), [])
 
     async def test_full(self) -> None:

@@ -13,6 +13,9 @@ local PER_PRINCIPAL, SESSIONS = tonumber(ARGV[10]), tonumber(ARGV[11])
 local A = {}
 for i = 12, #ARGV do A[i - 11] = ARGV[i] end
 
+-- Of what is kept here; what another version means by it is not touched.
+local VERSION = '2'
+
 local RECORD, SESSION = 400, 1000
 local MOST = 1000
 local MAX_FLOORS = 10000
@@ -98,6 +101,17 @@ local function check_life()
         call('ZADD', P .. 'ledgers', text(floor), holder)
     end
     call('SET', P .. 'life', life)
+end
+
+-- The first had no number.
+local function check_version()
+    local found = call('GET', P .. 'version') or (call('EXISTS', P .. 'life') == 1 and '1')
+    if found and found ~= VERSION then
+        return 'the keys that begin with ' .. P .. ' were made by another version of this'
+            .. ' program: they are version ' .. found .. ', not ' .. VERSION
+            .. '; choose another prefix'
+    end
+    call('SET', P .. 'version', VERSION)
 end
 
 local function gone(owner)
@@ -546,5 +560,9 @@ function STEP.records()
     return rows
 end
 
+if ARGV[1] == 'begin' then
+    local other = check_version()
+    if other then return other end
+end
 check_life()
 return STEP[ARGV[1]]()

@@ -297,9 +297,11 @@ class RedisStore(SharedStore):
                 "begin", self.lease, self.node, "1" if self.named else "0"
             )
         )
-        return began.addCallbacks(self._began, self._not_started)
+        return began.addCallback(self._began).addErrback(self._not_started)
 
-    def _began(self, _: Any) -> None:
+    def _began(self, answer: Any) -> None:
+        if answer != 1:
+            raise StoreError(f"{self._where()}: {answer.decode()}")
         self._lease = Lease(self._reactor, self.lease, self._renew)
 
     def _renew(self) -> Deferred[Any]:

@@ -31,8 +31,9 @@ COMPLETE: Final = """
     WHERE {key} AND fence = {fence} AND state IN ('IN_PROGRESS', 'IN_DOUBT')
 """
 
-#: Of the tables; a store made by a later version is not touched.
-VERSION: Final = 1
+#: Of the tables, and of what their rows mean; a store made by another version is
+#: not touched.
+VERSION: Final = 2
 
 #: Every name begins with this, so that they may stand beside the tables of the
 #: application.
