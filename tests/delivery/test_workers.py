@@ -295,6 +295,35 @@ class WorkersTests(TestCase):
         )
         self.assertLess(attempts, 10)
 
+    async def test_few_connections(self) -> None:
+        """
+        What a thread cannot do that gets no connection is done by one that has one.
+        """
+        refused = Event()
+
+        def connect() -> Connection:
+            if "connect" in self.database.told:
+                refused.set()
+                raise StoreError("too many connections")
+            return Connection(self.database)
+
+        def first(_: Connection) -> None:
+            held.set()
+            refused.wait()
+
+        held = Event()
+        workers = Workers(
+            reactor, connect, self.grown.append, threads=2, together=2, patience=1
+        )
+        self.addCleanup(workers.stop)
+        begun = workers.ask(first)
+        held.wait()
+        asked = [workers.ask(self.step(name)) for name in "abcd"]
+        await begun
+        self.assertEqual(await gatherResults(asked), list("abcd"))
+        for name in "abcd":
+            self.assertEqual(self.database.told.count(name), 1)
+
     async def test_busy_together(self) -> None:
         """
         What waits together for what passes is done in one transaction then.

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
+from math import inf
 from threading import Condition, Thread
 from typing import Any, Final, Protocol
 
@@ -122,7 +123,8 @@ class Workers:
             added.
         @param together: steps in one transaction, at most.
         @param patience: seconds, from when it is asked for, in which a step is
-            tried again.  What waits meanwhile waits no longer.
+            tried again.  What waits for a connection waits no longer, unless others
+            have done something for that long.
         """
         self._reactor = reactor
         self._connect = connect
@@ -132,6 +134,8 @@ class Workers:
         self._queue: deque[_Asked] = deque()
         self._waiting = Condition()
         self._closed = False
+        #: When a thread last did something.
+        self._worked = -inf
         self._ends: list[Deferred[None]] = []
         self._done: deque[tuple[Sequence[_Asked], Sequence[Any]]] = deque()
         for number in range(threads):
@@ -196,17 +200,23 @@ class Workers:
     def _is_late(self, asked: _Asked) -> bool:
         return time.monotonic() - asked.since >= self._patience
 
-    def _late(self, batch: deque[_Asked]) -> list[_Asked]:
+    def _put_back(self, batch: deque[_Asked]) -> list[_Asked]:
         """
-        The database cannot be reached.
+        One thread cannot begin: others that have a connection may.
 
-        @return: those of C{batch}, and then of the queue, that wait no longer.
+        @return: those of the queue that wait no longer.
         """
-        late = []
+        queue = self._queue
         with self._waiting:
-            for queue in (batch, self._queue):
-                while queue and self._is_late(queue[0]):
-                    late.append(queue.popleft())
+            queue.extendleft(reversed(batch))
+            batch.clear()
+            late: list[_Asked] = []
+            if time.monotonic() - self._worked >= self._patience:
+                for _ in range(len(queue)):
+                    each = queue.popleft()
+                    (late if self._is_late(each) else queue).append(each)
+            if queue:
+                self._waiting.notify()
         return late
 
     def _take(self) -> deque[_Asked] | None:
@@ -252,15 +262,15 @@ class _Thread:
         self._connection: Connection | None = None
         self._transaction: Any = None
         self._committing = False
+        self._pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
 
     def run(self, batch: deque[_Asked]) -> None:
         """
         Do what was asked for in one transaction; if that fails, each in its own,
         again and again if need be.
         """
-        pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
         together = True
-        while self._begin(batch, pauses):
+        while self._begin(batch):
             some = list(batch) if together else [batch[0]]
             try:
                 results = self._commit(some)
@@ -276,7 +286,7 @@ class _Thread:
                 if text is None:
                     results = [Failure(error)]
                 elif again and not self._workers._is_late(some[0]):
-                    time.sleep(next(pauses))
+                    time.sleep(next(self._pauses))
                     continue
                 else:
                     results = [some[0].failure(text)]
@@ -284,33 +294,30 @@ class _Thread:
                 batch.popleft()
             self._workers._tell(some, results)
 
-    def _begin(self, batch: deque[_Asked], pauses: Iterator[float]) -> bool:
+    def _begin(self, batch: deque[_Asked]) -> bool:
         """
-        Begin a transaction, or tell those who have waited for one too long.
+        Begin a transaction; if that does not work, leave to other threads what was
+        asked for, and tell those who have waited for too long.
 
-        @return: C{False}: nobody waits for it any more.
+        @return: C{False}: nothing was begun.
         """
-        while batch:
-            try:
-                if self._connection is None:
-                    self._connection = self._workers._connect()
-                self._transaction = self._connection.begin()
-            except Exception as error:  # noqa: BLE001 - sorted below
-                text, again = self._undo(error)
-                late = self._workers._late(batch) if again else [*batch]
-                self._workers._tell(
-                    late,
-                    [
-                        Failure(error) if text is None else it.failure(text)
-                        for it in late
-                    ],
-                )
-                if not again:
-                    return False
-                time.sleep(next(pauses))
-            else:
-                return True
-        return False
+        if not batch:
+            return False
+        try:
+            if self._connection is None:
+                self._connection = self._workers._connect()
+            self._transaction = self._connection.begin()
+        except Exception as error:  # noqa: BLE001 - sorted below
+            text, again = self._undo(error)
+            late = self._workers._put_back(batch) if again else [*batch]
+            self._workers._tell(
+                late,
+                [Failure(error) if text is None else it.failure(text) for it in late],
+            )
+            if again:
+                time.sleep(next(self._pauses))
+            return False
+        return True
 
     def _commit(self, asked: Sequence[_Asked]) -> list[Any]:
         connection, transaction = self._connection, self._transaction
@@ -321,6 +328,8 @@ class _Thread:
         self._committing = True
         connection.commit()
         self._workers._committed(transaction.grown)
+        self._workers._worked = time.monotonic()
+        self._pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
         return results
 
     def _undo(self, error: Exception) -> tuple[str | None, bool]:
