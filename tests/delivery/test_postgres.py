@@ -253,6 +253,36 @@ class PostgresTests(TestCase):
         again: Any = await store.claim(claim)
         self.assertIs(again.verdict, Verdict.SESSION_UNKNOWN)
 
+    async def test_session_that_is_resumed_while_room_is_made(self) -> None:
+        """
+        A session that one server resumes is not what another ends to make room; and
+        one that is ended so is not resumed.
+        """
+        one, other = [await self.opened(sessions_per_principal=1) for _ in "ab"]
+        session = (await one.attach("ada", None)).session
+        await one.detach(session)
+        connection = PostgresConnection(self.url)
+        self.addCleanup(connection.close)
+        resumed: Any = one._transitions.attach(connection.begin(), "ada", session)
+        self.assertTrue(resumed.resumed)
+        making: Any = other.attach("ada", None)
+        error = await self.assertFailure(making, RPCError)
+        self.assertIs(error.code, Code.RESOURCE_EXHAUSTED)
+        connection.commit()
+        (row,) = await other.sessions(9)
+        self.assertEqual(row.session, session)
+        self.assertTrue(row.attached)
+
+        await one.detach(session)
+        made: Any = one._transitions.attach(connection.begin(), "ada", None)
+        resuming: Any = other.attach("ada", session)
+        connection.commit()
+        error = await self.assertFailure(resuming, RPCError)
+        self.assertIs(error.code, Code.RESOURCE_EXHAUSTED)
+        (row,) = await other.sessions(9)
+        self.assertEqual(row.session, made.session)
+        self.assertTrue(row.attached)
+
     async def test_nothing_there(self) -> None:
         """
         Tables of ours are not taken for somebody else's, nor made by who only

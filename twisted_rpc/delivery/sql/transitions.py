@@ -237,7 +237,7 @@ class Transitions:
                 " WHERE principal = ? AND detached > 0 AND substr(holder, 1, 1) <> '@'"
                 " AND NOT EXISTS (SELECT 1 FROM rpc_records r"
                 "                 WHERE r.holder = h.holder AND r.state = 'IN_PROGRESS')"
-                " ORDER BY detached LIMIT 1",
+                " ORDER BY detached LIMIT 1 {skip}",
                 (principal,),
             ).fetchone()
             if idle is None:
