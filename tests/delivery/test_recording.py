@@ -1307,6 +1307,32 @@ class LifeTests(RecordingTestCase):
         self.assertIs(self.failed(again).code, Code.OUTCOME_UNKNOWN)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stop_while_starting(self) -> None:
+        """
+        A store is stopped when it has started, not before: what it would begin
+        afterwards, such as to renew a lease, would never end.  Who starts it again
+        meanwhile waits for that.
+        """
+        for result, begun in ((None, True), (StoreError("no such folder"), False)):
+            store = ScriptedStore(MemoryStore(), self.clock)
+            store.starting = Deferred()
+            recording = Recording(store, self.clock)
+            started = recording.start(self.clock).addErrback(lambda it: it.value)
+            stopped = recording.stop()
+            again = recording.start(self.clock)
+            self.clock.advance(0)
+            self.assertNoResult(stopped)
+            self.assertFalse(store.stopped)
+            starting, store.starting = store.starting, succeed(None)
+            starting.callback(result) if begun else starting.errback(result)  # type: ignore[arg-type]  # an error then
+            self.assertIs(self.successResultOf(started), result)
+            self.assertNoResult(again)
+            self.clock.advance(0)
+            self.successResultOf(stopped)
+            self.assertIs(store.stopped, begun)
+            self.successResultOf(again)
+            self.assertTrue(recording.started)
+
     def test_starts_again(self) -> None:
         """
         It may be started again when it has stopped.

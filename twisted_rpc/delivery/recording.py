@@ -193,28 +193,34 @@ class Recording:
         if self.started and not self._stopping:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
-        self._starting.append(waiter)
-        if len(self._starting) == 1:
+        waiting = self._starting
+        waiting.append(waiter)
+        if len(waiting) == 1:
             # After the end of an earlier life, if there was one.
-            self._ended_life.addCallback(lambda _: self._start(reactor))
+            self._ended_life.addCallback(lambda _: self._start(reactor, waiting))
         return waiter
 
-    def _start(self, reactor: Any) -> None:
+    def _start(self, reactor: Any, waiting: list[Deferred[None]]) -> None:
         self._stopping = False
         self._stopped = None
-        maybeDeferred(self.store.start, reactor).addBoth(self._started)
 
-    def _started(self, result: Any) -> None:
-        self.started = not isinstance(result, Failure)
-        waiting, self._starting = self._starting, []
-        for waiter in waiting:
-            waiter.callback(result)
+        def started(result: Any) -> None:
+            self.started = not isinstance(result, Failure)
+            if self._starting is waiting:
+                self._starting = []
+            for waiter in waiting:
+                waiter.callback(result)
+
+        # A stop waits for it, as for every step.
+        self._asked(maybeDeferred, self.store.start, reactor).addBoth(started)
 
     def stop(self) -> Deferred[None]:
         """
         Start nothing any more, write what has ended, and let the store go.
         """
         self._stopping = True
+        # Who starts it from now on waits for another life.
+        self._starting = []
         self._stopped = Deferred()
         stopped = self._stopped.addCallback(lambda _: self._stop_store())
         self._ended_life = Deferred()
@@ -228,8 +234,7 @@ class Recording:
 
     def _stop_store(self) -> Deferred[None]:
         # What could not be started has nothing to stop.
-        began = self.started or self._starting
-        return self._asked(self.store.stop) if began else succeed(None)
+        return self._asked(self.store.stop) if self.started else succeed(None)
 
     def _life_ended(self, result: Any) -> Any:
         self.started = False
