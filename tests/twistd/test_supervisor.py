@@ -256,6 +256,22 @@ class SupervisorTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_none_can_serve_at_once(self) -> None:
+        """
+        Others that end before that has begun do not end all at once, and are not
+        replaced.
+        """
+        signals: list[int] = []
+        self.patch(signal, "raise_signal", signals.append)
+        self.supervisor.privilegedStartService()
+        self.reactor.run()
+        self.reactor.callWhenRunning = lambda function, *args: function(*args)  # type: ignore[method-assign]  # it runs
+        for process in self.reactor.processes:
+            process.ends(ProcessTerminated(exitCode=1))
+        self.assertEqual(signals, [signal.SIGTERM])
+        self.successResultOf(self.supervisor.stopService())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_one_cannot_serve(self) -> None:
         """
         One that ends when others serve is replaced, although it never did.

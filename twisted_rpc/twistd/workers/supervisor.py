@@ -78,6 +78,7 @@ class Supervisor(TwistdService):
         self._unready = set(self._backoffs)
         self._restarts: dict[int, Any] = {}
         self._gone: Deferred[None] | None = None
+        self._given_up = False
 
     # -- the beginning ------------------------------------------------------------------
 
@@ -158,7 +159,11 @@ class Supervisor(TwistdService):
             if not self.workers:
                 self._gone.callback(None)
             return
+        if self._given_up:
+            # Once: to be told twice to end is to end at once.
+            return
         if self._unready == self._backoffs.keys():
+            self._given_up = True
             self.give_up(
                 f"worker {worker.index}, pid {worker.pid}, has ended before any"
                 f" served: {_how(reason)}"
