@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from threading import Barrier, Event
 from typing import Any
@@ -229,6 +230,20 @@ class PostgresTests(TestCase):
         self.addCleanup(connection.close)
         (name,) = connection._database.execute("SHOW application_name").fetchone()
         self.assertEqual(name, "mine")
+
+    async def test_stop_without_database(self) -> None:
+        """
+        A server that stops when its database is gone is patient once, for all that
+        it has to do still.
+        """
+        store = await self.opened(patience=2)
+        self.addCleanup(self.server.start)
+        self.server.kill()
+        begun = time.monotonic()
+        waiting = store.totals()
+        await store.stop()
+        await self.assertFailure(waiting, StoreError)
+        self.assertLess(time.monotonic() - begun, 3.8)
 
     async def test_session_that_ends_while_it_is_used(self) -> None:
         """

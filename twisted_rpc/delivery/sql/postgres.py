@@ -6,6 +6,7 @@ Records in a PostgreSQL database, shared by servers on many machines.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final
@@ -456,13 +457,14 @@ class PostgresStore(SQLStore):
         if self._workers is None:
             return succeed(None)
         # It lives until its transactions have ended.
-        return self._workers.stop().addCallback(self._end).addCallback(self._stopped)
+        ended = self._workers.stop().addCallback(self._end, time.monotonic())
+        return ended.addCallback(self._stopped)
 
-    def _end(self, _: Any) -> Deferred[Any]:
+    def _end(self, _: Any, since: float) -> Deferred[Any]:
         assert self._keeper is not None
         if self._lease is not None:
             self._lease.stop()
-        return self._end_life(self._keeper)
+        return self._end_life(self._keeper, since)
 
     def _connect(self) -> PostgresConnection:
         try:

@@ -92,13 +92,15 @@ class SQLStore(SharedStore):
             return succeed(None)
         return self._end_life(self._workers).addCallback(self._stopped)
 
-    def _end_life(self, workers: Workers) -> Deferred[Any]:
+    def _end_life(self, workers: Workers, since: float | None = None) -> Deferred[Any]:
         """
         Settle what this life leaves, as the last step of C{workers}.
+
+        @param since: when the end was asked for, if that is not now.
         """
         settled = workers.ask(lambda tx: self._transitions.settle(tx, self.owner))
         settled.addErrback(self._not_settled)
-        return workers.stop()
+        return workers.stop(since)
 
     def _not_settled(self, failure: Failure) -> None:
         # Others, and its next life, do that when they find it gone.

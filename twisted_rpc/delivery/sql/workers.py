@@ -134,6 +134,8 @@ class Workers:
         self._queue: deque[_Asked] = deque()
         self._waiting = Condition()
         self._closed = False
+        #: When it was asked to stop: nothing is tried longer than since then.
+        self._ending = inf
         #: When a thread last did something.
         self._worked = -inf
         self._ends: list[Deferred[None]] = []
@@ -164,14 +166,18 @@ class Workers:
             self._waiting.notify()
         return asked.deferred
 
-    def stop(self) -> Deferred[Any]:
+    def stop(self, since: float | None = None) -> Deferred[Any]:
         """
         Do what was asked for, and end the threads.
+
+        @param since: by C{time.monotonic}, from when it is patient, whenever a step
+            was asked for; C{None}: from now on.
 
         @return: fires when they have ended.
         """
         if not self._closed:
             self._closed = True
+            self._ending = time.monotonic() if since is None else since
             with self._waiting:
                 self._waiting.notify_all()
         return gatherResults(self._ends)
@@ -198,7 +204,7 @@ class Workers:
             self._reactor.callFromThread(self._deliver)
 
     def _is_late(self, asked: _Asked) -> bool:
-        return time.monotonic() - asked.since >= self._patience
+        return time.monotonic() - min(asked.since, self._ending) >= self._patience
 
     def _put_back(self, batch: deque[_Asked]) -> list[_Asked]:
         """
