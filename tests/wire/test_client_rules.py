@@ -33,7 +33,7 @@ from twisted_rpc.wire.client import (
 )
 from twisted_rpc.wire.messages import Auth, Hello, ReplyMessage, write_error, write_text
 from twisted_rpc.wire.server import Refusal, ServerConnection
-from twisted_rpc.wire.text import legal_id, recover_id, repeated_name, too_deep
+from twisted_rpc.wire.text import legal_id, recover_id, repeated_name
 
 WELCOME = {
     "version": 1,
@@ -159,15 +159,6 @@ class TextTests(SynchronousTestCase):
     """
     JSON at its edges.
     """
-
-    def test_depth(self) -> None:
-        """
-        Brackets are counted where they nest, not in texts.
-        """
-        self.assertFalse(too_deep(b"[" * 64 + b"]" * 64, 64))
-        self.assertTrue(too_deep(b"[" * 65 + b"]" * 65, 64))
-        self.assertFalse(too_deep(b'["' + b"[" * 100 + b'"]', 64))
-        self.assertFalse(too_deep(b"[" + b"[]," * 99 + b"[]]", 64))
 
     def test_recovery(self) -> None:
         """

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.structure import too_wide
 from twisted_rpc.wire.limits import MAX_STRUCTURE
 from twisted_rpc.wire.messages import (
     MAX_INTEGER,
@@ -24,7 +25,6 @@ from twisted_rpc.wire.messages import (
     write_error,
     write_reply,
 )
-from twisted_rpc.wire.text import too_wide
 
 if TYPE_CHECKING:
     from twisted_rpc.server.protocol import ServerProtocol

@@ -19,6 +19,7 @@ from twisted_rpc.errors import (
     RemoteProtocolError,
     RPCError,
 )
+from twisted_rpc.structure import is_bomb
 from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
@@ -32,7 +33,6 @@ from twisted_rpc.wire.messages import (
     read_plain_error,
     write_text,
 )
-from twisted_rpc.wire.text import is_bomb
 
 #: How a client talks: C{"auto"} asks, and stays plain with a plain server;
 #: C{"plain"} does not ask; C{"extended"} refuses plain servers.

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from twisted_rpc.errors import Code, RPCError, refusal
+from twisted_rpc.structure import too_wide
 from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
@@ -28,7 +29,7 @@ from twisted_rpc.wire.messages import (
     write_error,
 )
 from twisted_rpc.wire.metadata import meta_fault
-from twisted_rpc.wire.text import legal_id, recover_id, repeated_name, too_wide
+from twisted_rpc.wire.text import legal_id, recover_id, repeated_name
 
 
 class State(Enum):

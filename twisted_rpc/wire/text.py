@@ -1,10 +1,9 @@
-# -*- test-case-name: tests.wire.test_text -*-
+# -*- test-case-name: tests.wire.test_client_rules -*-
 """
 JSON at its edges: what no codec of ours may read or write.
 
 msgspec reads and writes the messages.  What it leaves open is closed here:
-nesting, which ends in a RecursionError at a depth that differs with every
-Python; the id of a message it cannot read; names that occur twice.
+the id of a message it cannot read; names that occur twice.
 """
 
 from __future__ import annotations
@@ -13,35 +12,13 @@ import json
 import re
 from typing import Any
 
+from twisted_rpc.structure import too_deep
 from twisted_rpc.wire.limits import KIB
 
 #: Above this a message that cannot be read is not read a second time for its id.
 RECOVERABLE = 64 * KIB
 
 _ID = re.compile(rb'\A\s*\{\s*"request_id"\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
-# A string, or what one that never ends leaves: else each quote in that would be
-# tried anew, 8 s for 40 kB.  Possessive, so that no way back is remembered.
-_STRING_PATTERN = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
-_STRING = re.compile(_STRING_PATTERN, re.DOTALL)
-
-
-def too_deep(text: bytes, limit: int) -> bool:
-    """
-    Whether C{text} nests deeper than C{limit}, in time linear in its length.
-
-    Counting the brackets that open settles nearly every message at once.
-    """
-    if text.count(b"[") + text.count(b"{") <= limit:
-        return False
-    depth = 0
-    for match in re.finditer(rb"[\[\]{}]", _STRING.sub(b"", text)):
-        if match.group() in b"[{":
-            depth += 1
-            if depth > limit:
-                return True
-        else:
-            depth -= 1
-    return False
 
 
 def recover_id(text: bytes) -> str | None:
@@ -69,21 +46,6 @@ def recover_id(text: bytes) -> str | None:
         return None
     found_id = message.get("request_id")
     return found_id if isinstance(found_id, str) and legal_id(found_id) else None
-
-
-def too_wide(text: bytes, limit: int) -> bool:
-    """
-    Whether C{text} holds more than C{limit} of brackets, braces, colons and commas,
-    which is what untyped values cost: 4 MiB of them take 0.7 s and 150 MB.  Those in strings count.
-    """
-    return len(text) > limit and sum(map(text.count, (b"[", b"{", b":", b","))) > limit
-
-
-def is_bomb(text: bytes, limit: int) -> bool:
-    """
-    The same, but for those in strings: a table in a string is no bomb.
-    """
-    return too_wide(text, limit) and too_wide(_STRING.sub(b"", text), limit)
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,18 +21,15 @@ import msgspec
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl.codecs.facts import Facts, Typed, uuid_limit
 from twisted_rpc.idl.model import Annotations, Struct, Type, Union_
+from twisted_rpc.structure import STRING, is_bomb, too_deep
 
 MAX_DEPTH = 64
 MAX_STRUCTURE = 50_000
 MAX_EXTREME_NUMBERS = 1_000
 
-# Possessive, so that nothing is remembered to go back to: 4 MiB of escapes took
-# 94 MB.  (Patterns beside their compiling: pydoctor cannot read these.)
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_STRINGS = re.compile(_STRING, re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
 # Other runs of digits are passed over whole: looked at from each of their digits,
-# 4 MiB of numbers with 299 digits cost 0.7 s.
+# 4 MiB of numbers with 299 digits cost 0.7 s.  (Beside its compiling: pydoctor
+# cannot read it.)
 _NUMBER = rb"([eE][+-]?[0-9]{3,}|[0-9.]{300,})|[0-9.]++"
 _EXTREME = re.compile(_NUMBER)
 
@@ -53,7 +49,7 @@ class Guard:
         self._facts = facts
         self._fields = tuple(fields)
         self.max_depth = MAX_DEPTH
-        self.max_structure = MAX_STRUCTURE
+        self.max_structure: float = MAX_STRUCTURE
         self.harmless = MAX_EXTREME_NUMBERS * 4
         if facts.uuid_keys:
             self.harmless = min(self.harmless, facts.uuid_keys)
@@ -70,32 +66,23 @@ class Guard:
         facts, size = self._facts, len(raw)
         if size > self.max_structure and (facts.wide or facts.deep):
             self.check_structure(raw)
-        if size > self.max_depth and facts.deep:
-            self._check_depth(raw)
+        if facts.deep and too_deep(raw, self.max_depth):
+            raise InvalidValue("", f"nested more than {self.max_depth} deep")
         if facts.uuid_keys and raw.count(b",") >= facts.uuid_keys:
             self._check_keys(raw, is_list=is_list)
         if size <= MAX_EXTREME_NUMBERS * 4 or not facts.wide:
             return False
         return (facts.floats or facts.decimals) and self._has_extremes(raw)
 
-    def _check_depth(self, raw: bytes) -> None:
-        if raw.count(b"[") + raw.count(b"{") <= self.max_depth:
-            return
-        depth = 0
-        for bracket in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
-            depth += 1 if bracket in b"[{" else -1
-            if depth > self.max_depth:
-                raise InvalidValue("", f"nested more than {self.max_depth} deep")
-
     def check_structure(self, raw: bytes) -> None:
         """
         @raise InvalidValue: to read it into Python would cost too much.
         """
-        if _structure(raw) > self.max_structure and _is_bomb(raw, self.max_structure):
+        if is_bomb(raw, self.max_structure):
             raise InvalidValue("", f"more than {self.max_structure} of '[{{:,'")
 
     def _has_extremes(self, raw: bytes) -> bool:
-        runs = _EXTREME.findall(_STRINGS.sub(b"", raw))
+        runs = _EXTREME.findall(STRING.sub(b"", raw))
         if len(runs) - runs.count(b"") <= MAX_EXTREME_NUMBERS:
             return False
         if self._facts.decimals:
@@ -107,24 +94,6 @@ class Guard:
         values = value if is_list and isinstance(value, list) else [value]
         for (type_, constraints), item in zip(self._fields, values, strict=False):
             _count_keys(type_, constraints, item)
-
-
-def _structure(raw: bytes) -> int:
-    return raw.count(b",") + raw.count(b":") + raw.count(b"[") + raw.count(b"{")
-
-
-def _is_bomb(raw: bytes, most: int) -> bool:
-    """
-    Whether there are more than so many marks of structure outside strings: a
-    table in a string is no bomb.
-
-    There are at most C{most} strings in what is none, since a mark stands between
-    any two.  Not to ask that first cost 255 ms and 231 MB for 4 MiB of C{"",},
-    whose strings were all taken out.
-    """
-    if next(islice(_STRINGS.finditer(raw), most + 1, None), None) is not None:
-        return True
-    return _structure(_STRINGS.sub(b"", raw)) > most
 
 
 def _count_keys(type_: Type, annotations: Annotations, value: Any) -> None:
