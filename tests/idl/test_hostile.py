@@ -8,6 +8,7 @@ takes and far below what the unchecked one would.
 
 from __future__ import annotations
 
+import math
 from time import process_time
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.idl.sample import echo, method
 from twisted_rpc.errors import InvalidValue
-from twisted_rpc.idl import MethodSchema
+from twisted_rpc.idl import MethodSchema, load_idl_text
 
 TREE = "struct Tree { list<Tree> children = []; string? name }"
 
@@ -144,6 +145,26 @@ class SizeTests(HostileCase):
             guard.max_structure = 100_000
         raw = schema.encode_params(([1] * 60_000,))
         self.assertEqual(schema.decode_params(raw), ([1] * 60_000,))
+
+    def test_it_is_changed_for_no_other_method(self) -> None:
+        """One that takes and returns the same keeps its bound."""
+        definitions = "struct S { decimal a } struct T { T? t } "
+        suspect = b'{"a":"1_0","b":[' + b"1," * 60_000 + b"1]}"
+        wide = b"[" + b"1," * 60_000 + b"1]"
+        deep = b'{"b":' + wide + b"}"
+        for type_, raw in (
+            ("any", wide),
+            ("list<int>", wide),
+            ("set<uuid>", wide),
+            ("S", suspect),
+            ("T", deep),
+        ):
+            lines = (f"{type_} {name}({type_} x)" for name in ("one", "other"))
+            module = load_idl_text(f"{definitions} service W {{ {';'.join(lines)}; }}")
+            one, other = module.W.by_name.values()
+            for guard in one.guards:
+                guard.max_structure = math.inf
+            self.refuses(other, raw, "more than 50000")
 
 
 class NumberTests(HostileCase):

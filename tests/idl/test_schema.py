@@ -202,13 +202,13 @@ class MethodTests(SynchronousTestCase):
         services; what differs in anything that a codec looks at has its own.
         """
         lines = (
-            "int one(int a, list<string> b = [])",
-            "int same(int a, list<string> b = [])",
-            "string named(int c, list<string> b = [])",
-            "string? typed(int a, list<string?> b = [])",
-            'void given(int a, list<string> b = ["x"])',
-            "bool checked(@range(min=1) int a, list<string> b = [])",
-            "float hidden(@sensitive int a, list<string> b = [])",
+            'int one(int a, string b = "")',
+            'int same(int a, string b = "")',
+            'string named(int c, string b = "")',
+            'string? typed(int a, string? b = "")',
+            'void given(int a, string b = "x")',
+            'bool checked(@range(min=1) int a, string b = "")',
+            'float hidden(@sensitive int a, string b = "")',
             "bytes shorter(int a)",
             "@sensitive int secret(int d)",
             "S made(int e)",

@@ -44,6 +44,13 @@ class Facts:
     sensitive: bool = False
     uuid_keys: int = 0
 
+    @property
+    def guarded(self) -> bool:
+        """
+        Whether bytes are looked at before they are decoded.
+        """
+        return self.deep or self.wide or self.uuid_keys > 0
+
 
 def facts_of(fields: Iterable[Typed]) -> Facts:
     """

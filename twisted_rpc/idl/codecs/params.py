@@ -38,7 +38,8 @@ _read_parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def params_of(codecs: Codecs, fields: Sequence[Field]) -> Params:
     """
-    @return: the codec of a list of parameters, one for all lists that are alike.
+    @return: the codec of a list of parameters, one for all lists that are alike and
+        have no bounds.
     """
     key = tuple(
         (each.name, repr(each.default), signature(each.type, each.annotations))

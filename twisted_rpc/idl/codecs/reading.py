@@ -52,7 +52,7 @@ class Reader:
         self.swift: Read = msgspec.json.Decoder(annotation).decode
         self.careful: Read = self.swift
         self.harmless = _ANY_SIZE
-        if facts.deep or facts.wide or facts.uuid_keys:
+        if facts.guarded:
             self.harmless = guard.harmless
             self.careful = _guarded(annotation, self.swift, guard, is_list=is_list)
         if after is not None:
