@@ -81,7 +81,9 @@ class WorkersTests(TestCase):
     def setUp(self) -> None:
         self.database = Database()
         self.grown: list[dict[str, int]] = []
-        self.workers = Workers(reactor, self.connect, self.grown.append, patience=0.1)
+        self.workers = Workers(
+            reactor, self.connect, lambda: self.grown.append, patience=0.1
+        )
         self.addCleanup(self.workers.stop)
 
     def connect(self) -> Connection:
@@ -284,7 +286,7 @@ class WorkersTests(TestCase):
         for what in ("begin", "connect"):
             self.database.fails[what] = [DatabaseError("busy")] * 1000
         workers = Workers(
-            reactor, self.connect, self.grown.append, together=8, patience=0.1
+            reactor, self.connect, lambda: self.grown.append, together=8, patience=0.1
         )
         asked = [workers.ask(self.step("a"), alone=n % 3 == 0) for n in range(100)]
         await workers.stop()
@@ -313,7 +315,12 @@ class WorkersTests(TestCase):
 
         held = Event()
         workers = Workers(
-            reactor, connect, self.grown.append, threads=2, together=2, patience=1
+            reactor,
+            connect,
+            lambda: self.grown.append,
+            threads=2,
+            together=2,
+            patience=1,
         )
         self.addCleanup(workers.stop)
         begun = workers.ask(first)

@@ -430,7 +430,7 @@ class PostgresStore(SQLStore):
         return Workers(
             reactor,
             self._connect,
-            self._transitions.usage.committed,
+            self._transitions.usage.committing,
             threads=threads,
             together=_TOGETHER,
             patience=self.patience,

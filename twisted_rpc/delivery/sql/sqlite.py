@@ -303,7 +303,7 @@ class SQLiteStore(SQLStore):
         self._workers = Workers(
             reactor,
             self._connect,
-            self._transitions.usage.committed,
+            self._transitions.usage.committing,
             patience=self.patience,
         )
         return succeed(None)

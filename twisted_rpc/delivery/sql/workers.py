@@ -112,15 +112,15 @@ class Workers:
         self,
         reactor: Any,
         connect: Callable[[], Connection],
-        committed: Callable[[dict[str, int]], None],
+        committing: Callable[[], Callable[[dict[str, int]], None]],
         *,
         threads: int = 1,
         together: int = 256,
         patience: float = 5.0,
     ) -> None:
         """
-        @param committed: called in the thread with what each transaction has
-            added.
+        @param committing: called in the thread before each commit; what it returns
+            is called afterwards, with what the transaction has added.
         @param together: steps in one transaction, at most.
         @param patience: seconds, from when it is asked for, in which a step is
             tried again.  What waits for a connection waits no longer, unless others
@@ -128,7 +128,7 @@ class Workers:
         """
         self._reactor = reactor
         self._connect = connect
-        self._committed = committed
+        self._committing = committing
         self._most = together
         self._patience = patience
         self._queue: deque[_Asked] = deque()
@@ -332,8 +332,9 @@ class _Thread:
         results = [each.step(transaction) for each in asked]
         # If it fails with the connection it may have worked.
         self._committing = True
+        committed = self._workers._committing()
         connection.commit()
-        self._workers._committed(transaction.grown)
+        committed(transaction.grown)
         self._workers._worked = time.monotonic()
         self._pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
         return results
