@@ -5,6 +5,7 @@ Tests for L{twisted_rpc.delivery.sql.postgres}.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from tests.servers import free_port, postgres
 from twisted_rpc.delivery.claims import Claim, Key, StoreError, UncommittedError
 from twisted_rpc.delivery.records import Outcome
+from twisted_rpc.delivery.sql import silence
 from twisted_rpc.delivery.sql.pipeline import Pipeline, Sent
 from twisted_rpc.delivery.sql.postgres import PostgresConnection, PostgresStore
 from twisted_rpc.delivery.table import Verdict
@@ -230,6 +232,30 @@ class PostgresTests(TestCase):
         self.addCleanup(connection.close)
         (name,) = connection._database.execute("SHOW application_name").fetchone()
         self.assertEqual(name, "mine")
+
+    async def test_hung_server(self) -> None:
+        """
+        A database server that hangs, on a machine that still acknowledges what it is
+        sent, is noticed: steps fail, and the server can stop.  One that only takes
+        long is waited for.
+        """
+        self.patch(silence, "SILENCE", 0.1)
+        self.url += "&connect_timeout=2"
+        store = await self.opened(patience=0.5)
+        slow = store._ask(lambda tx: tx.execute("SELECT pg_sleep(0.5)").rowcount)
+        self.assertEqual(await slow, 1)
+        pids = await store._ask(
+            lambda tx: tx.execute(
+                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            ).fetchall()
+        )
+        server: Any = self.server._process
+        stopped = [server.pid, *(pid for (pid,) in pids)]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(os.kill, pid, signal.SIGCONT)
+        await self.assertFailure(store.totals(), StoreError)
+        await store.stop()
 
     async def test_stop_without_database(self) -> None:
         """

@@ -26,6 +26,7 @@ from twisted_rpc.delivery.sql.schema import (
     VERSION,
     check_tables,
 )
+from twisted_rpc.delivery.sql.silence import watched
 from twisted_rpc.delivery.sql.store import SQLStore
 from twisted_rpc.delivery.sql.transaction import GuardedTransaction
 from twisted_rpc.delivery.sql.transitions import USE, mark_of
@@ -202,10 +203,11 @@ class PostgresConnection:
         self.grown: dict[str, int] = {}
         self._unsent: list[Sent] = []
         self._saved = False
-        self._database = self._library.connect(
-            self._library.conninfo.make_conninfo(
-                **_DEFAULTS | self._library.conninfo.conninfo_to_dict(conninfo)
-            ),
+        conninfo = self._library.conninfo.make_conninfo(
+            **_DEFAULTS | self._library.conninfo.conninfo_to_dict(conninfo)
+        )
+        self._database = watched(self._library, conninfo).connect(
+            conninfo,
             autocommit=True,
             prepare_threshold=1,
             client_encoding="utf8",
