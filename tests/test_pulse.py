@@ -4,20 +4,26 @@ Tests for how old what is read may be.
 
 from __future__ import annotations
 
-from socket import SO_RCVBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SOL_SOCKET, socket, socketpair
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from twisted_rpc.piled import waiting
 from twisted_rpc.pulse import BEAT, FRESH, REST, Pulse
 from twisted_rpc.testing import MemoryClock
-from twisted_rpc.transport import READ, FrameProtocol, _waiting
+from twisted_rpc.transport import READ, FrameProtocol
 from twisted_rpc.wire.limits import Limits
+
+#: A frame.
+SMALL = b"\0\0\0\1x"
 
 
 class PulseTests(SynchronousTestCase):
@@ -110,37 +116,88 @@ class Dated(FrameProtocol):
         self.old.append(age)
 
 
-class FullReadTests(SynchronousTestCase):
+class PiecesTests(SynchronousTestCase):
     """
-    A peer that sends more than one read takes.
+    A transport that stands above a socket, as TLS does, and hands on in pieces what
+    one read gets.
     """
 
-    def test_more_in_the_kernel(self) -> None:
+    def setUp(self) -> None:
         """
-        After a read that was full the rest has waited since then, until a read
-        that was not.
+        A connection, and what its kernel holds.
         """
-        clock = Clock()
-        protocol = Dated(clock)
-        protocol.transport = _Transport()
-        protocol.connectionMade()
-        frame = b"\0\0\xff\xfc" + bytes(65532)
-        protocol.dataReceived(frame)
-        clock.advance(0.2)
-        protocol.dataReceived(frame)
-        clock.advance(0.2)
-        protocol.dataReceived(b"\0\0\0\1x")
-        clock.advance(0.2)
-        protocol.dataReceived(b"\0\0\0\1x")
-        self.assertEqual([round(age, 3) for age in protocol.ages], [0.0, 0.2, 0.4, 0.0])
-        self.assertEqual([round(age, 3) for age in protocol.old], [0.2, 0.4])
+        self.peer, self.kernel = socketpair()
+        self.addCleanup(self.peer.close)
+        self.addCleanup(self.kernel.close)
+        self.clock = MemoryClock()
+        self.pulse = Pulse(self.clock)
+        self.addCleanup(self.pulse.rest)
+        self.protocol = Dated(self.clock, self.pulse)
+        self.protocol.transport = _Transport(self.kernel)
+        self.protocol.connectionMade()
+        self.protocol.dataReceived(SMALL)
+        self.clock.advance(0.1)
+        self.protocol.ages.clear()
+
+    def ages(self) -> list[float]:
+        """
+        @return: how old each frame was since the last look.
+        """
+        found = [round(age, 1) for age in self.protocol.ages]
+        self.protocol.ages.clear()
+        return found
+
+    def test_stalled(self) -> None:
+        """
+        After a stall, each piece is as old as that, while the kernel holds more and
+        over a pause; what comes then is new.
+        """
+        self.peer.send(b"x" * 1000)
+        self.clock.stall(3.0)
+        self.protocol.dataReceived(SMALL)
+        self.protocol.dataReceived(SMALL * 70)
+        self.assertEqual(self.ages(), [3.0] * 65)
+        for _ in range(3):
+            self.clock.advance(0.1)
+        self.assertEqual(self.ages(), [3.0] * 6)
+        self.protocol.dataReceived(SMALL)
+        self.assertEqual(self.ages(), [3.3])
+        self.kernel.recv(1000)
+        self.clock.advance(0.1)
+        self.protocol.dataReceived(SMALL)
+        self.assertEqual(self.ages(), [0.0])
+
+    def test_lost(self) -> None:
+        """
+        A connection that is lost leaves no timer.
+        """
+        self.clock.stall(3.0)
+        self.protocol.dataReceived(SMALL)
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.pulse.rest()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed(self) -> None:
+        """
+        A socket that is being closed holds nothing.
+        """
+        self.kernel.close()
+        self.assertEqual(waiting(self.protocol.transport), 0)
 
 
 class _Transport:
     TLS = False
 
+    def __init__(self, kernel: socket) -> None:
+        self.fileno = kernel.fileno
+
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """Nothing is produced."""
+
+    def pauseProducing(self) -> None:
+        """Nothing is read by itself."""
+
+    resumeProducing = pauseProducing
 
 
 class SocketTests(TestCase):
@@ -155,8 +212,8 @@ class SocketTests(TestCase):
         clock = Clock()
         protocol, peer = await self._connect(clock)
         protocol.stop_frames()
-        peer.write(b"\0\0\0\1x")
-        while not _waiting(protocol.transport.fileno()):
+        peer.write(SMALL)
+        while not waiting(protocol.transport):
             await self._turn()
         clock.advance(0.1)
         protocol.start_frames()
@@ -164,9 +221,22 @@ class SocketTests(TestCase):
         protocol.stop_frames()
         clock.advance(0.1)
         protocol.start_frames()
-        peer.write(b"\0\0\0\1x")
+        peer.write(SMALL)
         await protocol.next()
         self.assertEqual([round(age, 3) for age in protocol.ages], [0.1, 0.0])
+
+    async def test_exactly_full(self) -> None:
+        """
+        After a read that was full and left nothing, what comes next is new.
+        """
+        clock = Clock()
+        protocol, peer = await self._connect(clock)
+        peer.write(b"\0\0\xff\xfc" + bytes(READ - 4))
+        await protocol.next()
+        clock.advance(2)
+        peer.write(SMALL)
+        await protocol.next()
+        self.assertEqual(protocol.ages[-1], 0.0)
 
     async def test_never_empty(self) -> None:
         """

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from fcntl import ioctl
 from struct import Struct
-from sys import byteorder
-from termios import FIONREAD
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import (
@@ -30,6 +27,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rpc.piled import Piled, waiting
 from twisted_rpc.pulse import FRESH, Pulse
 from twisted_rpc.wire.limits import KIB, Limits
 
@@ -93,14 +91,12 @@ class FrameProtocol(Int32StringReceiver):
         "_halted",
         "_held",
         "_held_size",
+        "_looking",
         "_lost",
-        "_more",
-        "_more_left",
-        "_more_seen",
-        "_more_since",
         "_needed",
         "_out",
         "_out_size",
+        "_piled",
         "_pulse",
         "_read_size",
         "_reading",
@@ -136,11 +132,9 @@ class FrameProtocol(Int32StringReceiver):
         self.MAX_LENGTH = limits.max_frame
         self.paused = False
         self.heard = self.arrived = clock.seconds()
-        # The kernel may hold more than was read; since when, and how many bytes
-        # it held when it was last asked.
-        self._more = False
-        self._more_since = self._more_seen = 0.0
-        self._more_left = 0
+        # The kernel may hold more than was read.
+        self._piled: Piled | None = None
+        self._looking: Any = None
         self._read_size = READ
         self.closing = False
         self.frames_received = 0
@@ -226,12 +220,14 @@ class FrameProtocol(Int32StringReceiver):
         as it came and joined once.
         """
         now = self._seconds()
-        if now >= self._pulse.fresh or self._more:
+        if (
+            now >= self._pulse.fresh
+            or self._piled is not None
+            or len(data) >= self._read_size
+        ):
             self._date(now, len(data))
         else:
             self.arrived = now
-            if len(data) >= self._read_size:
-                self._more_to_come(now)
         self.heard = now
         if self._discarding:
             return
@@ -259,55 +255,46 @@ class FrameProtocol(Int32StringReceiver):
         since = now
         if now >= self._pulse.fresh:
             since = max(self.heard, self._pulse.looked(now))
-        if self._more:
-            since = min(since, self._more_since)
-            self._less(now, size)
-        elif size >= self._read_size:
-            self._more_to_come(since)
+        piled = self._piled
+        if piled is not None:
+            since = min(since, piled.since)
+        elif size >= self._read_size or (not self._direct and now - since >= FRESH):
+            piled = self._piled = Piled(since)
+        if piled is not None:
+            self._pile(piled, now, size)
         self.arrived = now
         if now - since >= FRESH:
             self.arrived = since
             self.aged(now - since)
 
-    def _more_to_come(self, since: float) -> None:
-        """
-        What is read next may have waited since then.
-        """
-        if not self._more:
-            self._more = True
-            self._more_since = since
-            self._ask(self._seconds())
+    def _pile(self, piled: Piled, now: float, size: int) -> None:
+        waits = waiting(self.transport)
+        if self._direct:
+            piled.read(size, now, waits)
+            if piled.left <= 0:
+                self._piled = None
+            return
+        # What is above the socket hands on one read in pieces, and keeps some: the
+        # kernel is looked at when it has handed on all.
+        piled.read(size, now, waits + self._read_size)
+        if self._looking is None:
+            self._looking = self._clock.callLater(0, self._look_later)
 
-    def _ask(self, now: float) -> None:
-        """
-        How much there is; where the kernel does not tell, what one read takes.
-        """
-        self._more_seen = now
-        self._more_left = (
-            _waiting(self.transport.fileno()) if self._direct else self._read_size
-        )
-
-    def _less(self, now: float, size: int) -> None:
-        """
-        So many bytes of what may have waited were read.  When those that were
-        there have been, the rest has come since: from a peer that always has more
-        to send, a read that is not full would never show it.
-        """
-        self._more_left -= size
-        if size < self._read_size:
-            self._more = False
-        elif self._more_left <= 0:
-            self._more_since = self._more_seen
-            self._ask(now)
+    def _look_later(self) -> None:
+        self._looking = None
+        self._look()
 
     def _look(self) -> None:
         """
-        Reading goes on: what was sent meanwhile is as old as the pause, but the
-        answer to what we have just sent is not.
+        What was sent while nobody read is as old as that, but the answer to what we
+        have just sent is not.
         """
-        if self._more:
-            self._ask(self._seconds())
-            self._more = self._direct and self._more_left > 0
+        if self._piled is not None:
+            waits = waiting(self.transport)
+            if waits:
+                self._piled.ask(self._seconds(), waits)
+            else:
+                self._piled = None
 
     def aged(self, age: float) -> None:
         """
@@ -406,7 +393,8 @@ class FrameProtocol(Int32StringReceiver):
                 self._look()
                 self.transport.resumeProducing()
             else:
-                self._more_to_come(self._seconds())
+                if self._piled is None:
+                    self._piled = Piled(self._seconds())
                 self.transport.pauseProducing()
         if ready and not blocked and self._resumption is None:
             self._resumption = self._clock.callLater(0, self._resume)
@@ -697,7 +685,7 @@ class FrameProtocol(Int32StringReceiver):
         self._backlog_size = 0
         self._out.clear()
         self._stalled_since = None
-        for name in ("_abort_call", "_resumption"):
+        for name in ("_abort_call", "_looking", "_resumption"):
             call = getattr(self, name)
             setattr(self, name, None)
             if call is not None and call.active():
@@ -741,17 +729,6 @@ def _incoming_core(connection: socket.socket) -> int:
 
 def _host(address: Any) -> object:
     return getattr(address, "host", None)
-
-
-def _waiting(descriptor: int) -> int:
-    """
-    Bytes that the kernel has to read.
-    """
-    try:
-        return int.from_bytes(ioctl(descriptor, FIONREAD, bytes(4)), byteorder)
-    except OSError:
-        # It is being closed.
-        return 0
 
 
 def peer_name(transport: ITransport) -> str:
