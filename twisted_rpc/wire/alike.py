@@ -27,16 +27,19 @@ PARAMS: Final = b',"params":'
 #: It is no longer, with a name of up to 128 characters.
 MIDDLE_SIZE: Final = 160
 
-#: From the arguments to the end: no number that another reader could read
+#: Of numbers that every reader reads alike.
+_DIGITS: Final = 15
+
+#: From the arguments to the ack: no number that another reader could read
 #: otherwise, no name that needs escaping, no member that is not here.
-_TAIL: Final = re.compile(
+_STEM: Final = re.compile(
     rb',"timestamp":(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?'
     rb',"service":"([A-Za-z0-9_.$-]{1,128})"'
-    rb',"ext":\{"timeout":([1-9][0-9]{0,14}),"ack":([1-9][0-9]{0,14})\}\}'
+    rb',"ext":\{"timeout":([1-9][0-9]{0,14}),"ack"'
 )
 _TAIL_BEGINS: Final = b',"timestamp":'
 
-#: The longest tail that L{_TAIL} matches is shorter.
+#: The longest tail that L{read_tail} takes is shorter.
 _TAIL_SIZE: Final = 300
 
 
@@ -59,19 +62,27 @@ def read_tail(data: bytes, start: int, stop: int) -> tuple[bytes, str, int, int]
     if begin < 0 or stop - begin > _TAIL_SIZE:
         return None
     tail = data[begin:stop]
-    found = _read_tail(tail)
-    return None if found is None else (tail, *found)
-
-
-# A turn has few of them: of methods with timeouts of their own, and of acks.  To find
-# one takes 0.06 us, to read it 1.2.
-@lru_cache(256)
-def _read_tail(tail: bytes) -> tuple[str, int, int] | None:
-    found = _TAIL.fullmatch(tail)
-    if found is None:
+    stem, _, end = tail.rpartition(b":")
+    found = _read_stem(stem)
+    ack = end[:-2]
+    # int() would read "+1" and "1_0" too.
+    if (
+        found is None
+        or end[-2:] != b"}}"
+        or not ack.isdigit()
+        or ack[:1] == b"0"
+        or len(ack) > _DIGITS
+    ):
         return None
-    service, timeout, ack = found.groups()
-    return service.decode(), int(timeout), int(ack)
+    return tail, *found, int(ack)
+
+
+# A turn has few of them, of methods with timeouts of their own, and more acks.  To
+# find one takes 0.06 us, to read it 1.2.
+@lru_cache(256)
+def _read_stem(stem: bytes) -> tuple[str, int] | None:
+    found = _STEM.fullmatch(stem)
+    return None if found is None else (found[1].decode(), int(found[2]))
 
 
 #: How ids end, as they are compared: to write a number takes 0.2 us.
