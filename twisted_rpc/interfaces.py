@@ -181,7 +181,8 @@ class IDedupStore(Interface):
         and its own, else a new one (D1, D19).
 
         @return: fails with L{twisted_rpc.errors.ResourceExhausted}, none can be
-            had.
+            had; a L{StoreError<twisted_rpc.delivery.claims.StoreError>} tells in
+            C{session} which may have been made all the same.
         """
 
     def detach(session: str) -> Deferred[None]:

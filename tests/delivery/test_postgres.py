@@ -304,7 +304,9 @@ class PostgresTests(TestCase):
         await one.detach(session)
         connection = PostgresConnection(self.url)
         self.addCleanup(connection.close)
-        resumed: Any = one._transitions.attach(connection.begin(), "ada", session)
+        resumed: Any = one._transitions.attach(
+            connection.begin(), "ada", session, "new"
+        )
         self.assertTrue(resumed.resumed)
         making: Any = other.attach("ada", None)
         error = await self.assertFailure(making, RPCError)
@@ -315,7 +317,7 @@ class PostgresTests(TestCase):
         self.assertTrue(row.attached)
 
         await one.detach(session)
-        made: Any = one._transitions.attach(connection.begin(), "ada", None)
+        made: Any = one._transitions.attach(connection.begin(), "ada", None, "new")
         resuming: Any = other.attach("ada", session)
         connection.commit()
         error = await self.assertFailure(resuming, RPCError)
@@ -607,6 +609,38 @@ class PostgresTests(TestCase):
         self.assertEqual((found.outcome, len(runs)), (b"2", 2))
         rows = await store._ask(lambda tx: tx.execute("SELECT v FROM n").fetchall())
         self.assertEqual(rows, [(1,)])
+
+    async def test_commit_lost(self) -> None:
+        """
+        A session whose commit was done and not heard of is the one that is given,
+        whatever was asked for, and if there is room for no other; if it is never heard
+        of, it is told which it may be.
+        """
+        commit, lost = PostgresConnection.commit, [0]
+
+        def unheard(connection: PostgresConnection) -> None:
+            commit(connection)
+            if lost and lost.pop():
+                connection._database.close()
+                raise connection._library.OperationalError("lost")
+
+        store = await self.opened(sessions_per_principal=1, patience=0.3)
+        self.patch(PostgresConnection, "commit", unheard)
+        lost[:] = [1]
+        one = await store.attach("ada", None)
+        lost[:] = [1]
+        two = await store.attach("eve", one.session)
+        self.assertEqual((one.resumed, two.resumed), (False, False))
+        rows = {row.session for row in await store.sessions(9)}
+        self.assertEqual(rows, {one.session, two.session})
+        lost[:] = [1]
+        self.assertTrue((await store.attach("ada", one.session)).resumed)
+        lost[:] = [1] * 99
+        asked: Deferred[Any] = store.attach("bob", None)
+        error = await self.assertFailure(asked, StoreError)
+        lost.clear()
+        rows = {row.session for row in await store.sessions(9)}
+        self.assertEqual(rows, {one.session, two.session, error.session})
 
     async def test_record_gone(self) -> None:
         """

@@ -10,12 +10,20 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.delivery.requests import START, FakeMethod
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.delivery import recording, sessions
-from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError, UncommittedError
+from twisted_rpc.delivery.claims import (
+    Attached,
+    Claim,
+    Found,
+    Key,
+    StoreError,
+    UncommittedError,
+)
 from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.recording import REWRITE, Recording
@@ -139,9 +147,23 @@ class ScriptedStore(MemorySteps):
         return self.step("find", lambda: super(ScriptedStore, self).find(key))
 
     def attach(self, principal: str, wanted: str | None) -> Deferred[Any]:
-        return self.step(
-            "attach", lambda: super(ScriptedStore, self).attach(principal, wanted)
-        )
+        made: list[str] = []
+
+        def attached(it: Attached) -> Attached:
+            made.append(it.session)
+            return it
+
+        def attach() -> Deferred[Attached]:
+            step = super(ScriptedStore, self).attach(principal, wanted)
+            return step.addCallback(attached)
+
+        def failed(failure: Failure) -> Failure:
+            error = failure.value
+            if made and isinstance(error, StoreError):
+                error.session = made[0]
+            return failure
+
+        return self.step("attach", attach).addErrback(failed)
 
 
 class Connection:
@@ -1054,6 +1076,22 @@ class SessionTests(RecordingTestCase):
         self.store.answer()
         self.recording.expire(0.0, START)
         self.assertEqual(self.store.memory.sessions[session.id].attached, 0)
+
+    def test_made_for_nobody(self) -> None:
+        """
+        A session that was made while its answer was lost, whichever was asked for, is
+        let go when the store answers again.
+        """
+        self.store.deaf = True
+        for wanted in (None, "no such session"):
+            self.failureResultOf(self.recording.attach("bob", wanted), RPCError)
+        self.store.deaf = False
+        made = [
+            it for it in self.store.memory.sessions.values() if it.principal == "bob"
+        ]
+        self.assertEqual([it.attached for it in made], [1, 1])
+        self.recording.expire(0.0, START)
+        self.assertEqual([it.attached for it in made], [0, 0])
 
     def test_asked_for_while_the_store_is_away(self) -> None:
         """

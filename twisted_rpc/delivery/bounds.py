@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final, NamedTuple
 
+from twisted.python.failure import Failure
+
+from twisted_rpc.delivery.claims import Attached, StoreError
 from twisted_rpc.wire.limits import KIB, MIB
 
 
@@ -147,3 +150,16 @@ class SharedStore:
         self.total_bytes = total_bytes
         self.sessions_per_principal = sessions_per_principal
         self.max_sessions = sessions
+
+    def _used(self, attached: Attached) -> Attached:
+        self.attached.add(attached.session)
+        return attached
+
+    def _unheard(self, failure: Failure, session: str) -> Failure:
+        """
+        What would have made C{session} failed, and may have made it.
+        """
+        error = failure.value
+        if isinstance(error, StoreError) and error.ambiguous:
+            error.session = session
+        return failure

@@ -180,7 +180,10 @@ class StoreError(Exception):
     A store could not do what it was asked to, for the moment.
 
     @ivar ambiguous: it may have done it all the same.
+    @ivar session: that it may have made, and nobody uses.
     """
+
+    session = ""
 
     def __init__(self, text: str, *, ambiguous: bool = False) -> None:
         super().__init__(text)

@@ -88,9 +88,12 @@ class Sessions:
             return self._local.adopt(principal, it.session, it.floor), it.resumed
 
         def failed(failure: Failure) -> Failure:
+            error = failure.value
+            if isinstance(error, StoreError):
+                for each in (wanted, error.session):
+                    if each and len(self._held) < self._most():
+                        self._held.add(each)
             if wanted is not None:
-                if failure.check(StoreError) and len(self._held) < self._most():
-                    self._held.add(wanted)
                 self._uncount(wanted)
             return failure
 

@@ -894,6 +894,31 @@ class DedupStoreTests(_Base):
         self.assertEqual((await store.claim(self.of(session, 2))).outcome, b"2")
         await self.done(store, self.of(session, 3), b"3")
 
+    async def test_session_made_for_nobody(self) -> None:
+        """
+        Whoever asks for a session while the store cannot be reached learns which may
+        have been made all the same, and can let it go.
+        """
+        store = await self.opened()
+        back = self.interrupt()
+        if back is None:
+            self.skipTest("it cannot fail")
+        made = ""
+        try:
+            await store.attach(ADA, None)
+        except StoreError as error:
+            made = error.session
+        else:
+            self.fail("a store that is gone cannot answer")
+        restored = back()
+        if restored is not None:
+            await restored
+        if made:
+            await store.detach(made)
+        rows = await store.sessions(9)
+        self.assertEqual([row.session for row in rows if row.attached], [])
+        await store.attach(ADA, made or None)
+
     async def _undone(self, undo: Callable[[], Awaitable[Any] | None]) -> None:
         done = undo()
         if done is not None:

@@ -452,11 +452,13 @@ class RedisStore(SharedStore):
                     retry_after=1.0,
                 )
             resumed, session, floor = answer
-            self.attached.add(session.decode())
-            return Attached(session.decode(), int(float(floor)), resumed == b"1")
+            return self._used(
+                Attached(session.decode(), int(float(floor)), resumed == b"1")
+            )
 
-        step = self._run("attach", principal, wanted or "", secrets.token_hex(16))
-        return step.addCallback(attached)
+        new = secrets.token_hex(16)
+        step = self._run("attach", principal, wanted or "", new)
+        return step.addCallbacks(attached, self._unheard, errbackArgs=(new,))
 
     def detach(self, session: str) -> Deferred[None]:
         """

@@ -120,14 +120,12 @@ class SQLStore(SharedStore):
         """
         @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
         """
+        # The same however often the step is done.
+        new = secrets.token_hex(16)
         step: Deferred[Attached] = self._ask(
-            lambda tx: self._transitions.attach(tx, principal, wanted)
+            lambda tx: self._transitions.attach(tx, principal, wanted, new)
         )
-        return step.addCallback(self._used)
-
-    def _used(self, attached: Attached) -> Attached:
-        self.attached.add(attached.session)
-        return attached
+        return step.addCallbacks(self._used, self._unheard, errbackArgs=(new,))
 
     def detach(self, session: str) -> Deferred[None]:
         """

@@ -10,7 +10,6 @@ statement, and the conformance suite holds it to that (rows 2 to 4, 12 and 15).
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -184,31 +183,34 @@ class Transitions:
     # -- sessions ---------------------------------------------------------------------
 
     def attach(
-        self, tx: Transaction, principal: str, wanted: str | None
+        self, tx: Transaction, principal: str, wanted: str | None, new: str
     ) -> Attached | RPCError:
         """
         @see: L{IDedupStore.attach<twisted_rpc.interfaces.IDedupStore>}
+
+        @param new: the id of the session, if one is made.  If it is there, this step
+            was done, and nobody heard that it was committed.
         """
-        if wanted is not None and not wanted.startswith("@"):
-            mark = mark_of(self.owner)
-            row = tx.execute(
-                USE + " WHERE holder = ? AND principal = ? RETURNING floor",
-                (mark, mark, wanted, principal),
-            ).fetchone()
-            if row is not None:
-                return Attached(wanted, int(row[0]), resumed=True)
+        mark = mark_of(self.owner)
+        if wanted is None or wanted.startswith("@"):
+            wanted = new
+        row = tx.execute(
+            USE + " WHERE holder IN (?, ?) AND principal = ? RETURNING holder, floor",
+            (mark, mark, wanted, new, principal),
+        ).fetchone()
+        if row is not None:
+            return Attached(row[0], int(row[1]), resumed=row[0] != new)
         refused = self._make_room_for_session(tx, principal)
         if refused is not None:
             return refused
-        session = secrets.token_hex(16)
         tx.execute(
             "INSERT INTO rpc_holders (holder, principal, floor, owner, made, detached)"
-            " VALUES (?, ?, 0, ?, {now}, 0)",
-            (session, principal, mark_of(self.owner)),
+            " VALUES (?, ?, 0, ?, {now}, 0) ON CONFLICT (holder) DO NOTHING",
+            (new, principal, mark),
         )
-        self.usage.add(session)
+        self.usage.add(new)
         _grow(tx, _SESSIONS, SESSION_SIZE)
-        return Attached(session, 0, resumed=False)
+        return Attached(new, 0, resumed=False)
 
     def _make_room_for_session(
         self, tx: Transaction, principal: str
