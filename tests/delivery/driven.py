@@ -469,9 +469,9 @@ class Asked:
 
     def eval(self, script: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         """
-        Run a script.
+        Run a script; the first connection of its server has sent it.
         """
-        return self.execute_command("EVAL", script, len(keys), *keys, *args)
+        return self.execute_command("EVAL", script, len(keys), *keys, *args, 1)
 
     def execute_command(self, *words: Any) -> Deferred[Any]:
         """

@@ -39,7 +39,7 @@ class RedisStoreTests(DedupStoreTests, TestCase):
             once=True,
             prefix=self.prefix,
             lease=1e6,
-            patience=0.5,
+            patience=1.0,
             **limits,
         )
         store.skew = self.skew
@@ -310,7 +310,31 @@ class RedisTests(TestCase):
         self.patch(store._protocol.transport, "write", lambda _: None)
         error = await self.assertFailure(store.attach("ada", None), StoreError)
         self.assertIn("does not answer", str(error))
-        await store.attach("ada", None)
+        await self.at_last(store)
+
+    async def test_late(self) -> None:
+        """
+        What was asked over a connection that was dropped, and reaches Redis after what
+        was asked over the next, is not done: a claim would undo that of the call that
+        runs.
+        """
+        server = redis()
+        store = self.store(server, prefix="late:", patience=1.0)
+        await store.start(reactor)
+        session = (await store.attach("ada", None)).session
+        claim = Claim(Key(session, 1), "ada", "once", "Bank.pay", b"[1]")
+        held: list[bytes] = []
+        self.patch(store._protocol.transport, "write", held.append)
+        asked: Deferred[Any] = store.claim(claim)
+        await self.assertFailure(asked, StoreError)
+        found = await store.claim(claim)
+        self.assertIs(found.verdict, Verdict.RUN)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=2) as late:
+            late.sendall(b"".join(held))
+            self.assertIn(b"-LATE ", late.recv(1000))
+        self.assertIsNone(await store.complete(claim.key, found.fence, b"1"))
+        await store.stop()
+        self.assertEqual(server.ask("EXISTS", "late:connections"), b":0\r\n")
 
     async def test_another_version(self) -> None:
         """

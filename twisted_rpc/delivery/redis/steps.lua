@@ -1,7 +1,7 @@
 -- The steps of the Redis store.  Each runs whole, and alone.
 --
--- ARGV: step, prefix, owner, seconds to add to the clock, the seven bounds, and
--- then what the step takes.  What it decides is what the table decides
+-- ARGV: step, prefix, owner, seconds to add to the clock, the seven bounds, what the
+-- step takes, and the number of the connection.  What it decides is what the table decides
 -- (twisted_rpc/delivery/table.py): the store asks that about what is found here,
 -- and does not believe a claim that it would not have made.
 
@@ -11,7 +11,8 @@ local SESSION_BYTES, PRINCIPAL_BYTES = tonumber(ARGV[7]), tonumber(ARGV[8])
 local TOTAL_BYTES = tonumber(ARGV[9])
 local PER_PRINCIPAL, SESSIONS = tonumber(ARGV[10]), tonumber(ARGV[11])
 local A = {}
-for i = 12, #ARGV do A[i - 11] = ARGV[i] end
+for i = 12, #ARGV - 1 do A[i - 11] = ARGV[i] end
+local CONNECTION = tonumber(ARGV[#ARGV])
 
 -- Of what is kept here; what another version means by it is not touched.
 local VERSION = '2'
@@ -114,6 +115,14 @@ local function check_version()
     call('SET', P .. 'version', VERSION)
 end
 
+-- A step that comes over a connection for which its server has another was given up,
+-- and what followed has been done: something between may have held it back.
+local function is_late()
+    local last = tonumber(call('HGET', P .. 'connections', ME) or '0')
+    if CONNECTION > last then call('HSET', P .. 'connections', ME, CONNECTION) end
+    return CONNECTION < last
+end
+
 local function gone(owner)
     local lease = call('ZSCORE', P .. 'owners', owner)
     return not lease or tonumber(lease) < NOW
@@ -170,6 +179,7 @@ local function settle(owner)
         leave(session, owner)
     end
     call('DEL', running_key(owner))
+    call('HDEL', P .. 'connections', owner)
     call('ZREM', P .. 'owners', owner)
 end
 
@@ -564,5 +574,6 @@ if ARGV[1] == 'begin' then
     local other = check_version()
     if other then return other end
 end
+if is_late() then return redis.error_reply('LATE it comes over a connection of before') end
 check_life()
 return STEP[ARGV[1]]()

@@ -178,6 +178,7 @@ class RedisStore(SharedStore):
         self._connection: Any = None
         self._lease: Lease | None = None
         self._protocol: Any = None
+        self._connections = 0
         # Why there is none, and whether Redis says so itself.
         self._reason = ""
         self._denied = False
@@ -224,7 +225,7 @@ class RedisStore(SharedStore):
 
     def _too_late(self, late: IDelayedCall, waiter: Deferred[Any]) -> None:
         self._waits.remove(late)
-        # It may still be done, later: every step may be done twice.
+        # It may still be done, but not after what is asked over another connection.
         what = "" if self._denied else " does not answer"
         because = f": {self._reason}" if self._reason else ""
         text = f"{self._where()}{what}{because}"
@@ -324,6 +325,9 @@ class RedisStore(SharedStore):
                 store._connected(self)
                 return super().connectionMade()
 
+            def eval(self, script: str, keys: Any, args: Sequence[Any]) -> Any:
+                return super().eval(script, keys, (*args, self.number))
+
             def dataReceived(self, *data: Any) -> None:
                 self.heard = store._reactor.seconds()
                 super().dataReceived(*data)
@@ -349,6 +353,8 @@ class RedisStore(SharedStore):
         return factory.handler
 
     def _connected(self, protocol: Any) -> None:
+        self._connections += 1
+        protocol.number = self._connections
         protocol.heard = self._reactor.seconds()
         self._protocol = protocol
         self._reason = ""
