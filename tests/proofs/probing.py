@@ -168,21 +168,15 @@ class Serving:
     """
 
     def __init__(self, reactor: Any, behind: Any = None, **options: Any) -> None:
-        self.reactor = reactor
         self.probe = Probe(reactor, behind)
         registry = Registry()
-        self.register(registry)
+        registry.register(IDL.IProbe, self.probe)
         self.server = Server(
             registry, listen=["tcp:0:interface=127.0.0.1"], reactor=reactor, **options
         )
         self.port = 0
+        self._reactor = reactor
         self._clients: list[Client] = []
-
-    def register(self, registry: Registry) -> None:
-        """
-        What it serves.
-        """
-        registry.register(IDL.IProbe, self.probe)
 
     async def start(self) -> Serving:
         """Listen."""
@@ -194,7 +188,7 @@ class Serving:
 
     def client(self, **options: Any) -> Client:
         """A client of it."""
-        client = Client(f"tcp:127.0.0.1:{self.port}", reactor=self.reactor, **options)
+        client = Client(f"tcp:127.0.0.1:{self.port}", reactor=self._reactor, **options)
         self._clients.append(client)
         return client
 
@@ -382,13 +376,13 @@ class ServerProcess:
         """
         self._process.send_signal(number)
 
-    def holds(self) -> dict[str, int]:
+    def holds(self) -> dict[str, Any]:
         """
         Timers, sessions and connections of it.
         """
         self.signal(signal.SIGUSR1)
         assert self._process.stdout is not None
-        held: dict[str, int] = json.loads(self._process.stdout.readline())
+        held: dict[str, Any] = json.loads(self._process.stdout.readline())
         return held
 
     def stop(self) -> None:

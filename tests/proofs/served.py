@@ -14,6 +14,8 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 
 from tests.proofs.probing import IDL, Probe
+from tests.proofs.rapid import IDL as RAPID
+from tests.proofs.rapid import Rapid
 from twisted_rpc import Registry, Server
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.wire.limits import Limits
@@ -27,6 +29,9 @@ def main(text: str) -> None:
     reactor: Any = _reactor
     registry = Registry()
     registry.register(IDL.IProbe, Probe(reactor))
+    rapid = Rapid(reactor)
+    registry.register(RAPID.IRapid, rapid)
+    registry.register(RAPID.IFew, rapid)
     server = Server(
         registry,
         listen=[f"tcp:{options.get('port', 0)}:interface=127.0.0.1"],
@@ -52,6 +57,7 @@ def main(text: str) -> None:
             "timers": len(reactor.getDelayedCalls()),
             "sessions": len(server.store.sessions),
             "connections": len(server.factory.shared.connections),
+            "rapid": rapid.counted(),
         }
         print(json.dumps(held), flush=True)
 

@@ -81,7 +81,8 @@ class SmallTests(TestCase):
         """
         Row 26: a call that is cancelled at once is not one more than the limit.
         """
-        figure = await rapid_cancel(reactor, Progress("", io.StringIO()), 200)
+        progress = Progress("", io.StringIO())
+        figure = await rapid_cancel(reactor, progress, 400, ["the caller"])
         self.assertRegex(figure.measured, r"at most ([1-9]|1\d|20) ran")
         self.assertIn(", 0 left", figure.measured)
 
