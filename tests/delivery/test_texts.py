@@ -145,6 +145,8 @@ class TextsTests(SynchronousTestCase):
         @example("\0")
         @example("a\0b")
         @example("")
+        @example("0")
+        @example("01")
         @example("-" * 64)
         @example("@ada")
         @example("\ud800")

@@ -491,9 +491,15 @@ class MemoryStore:
             the caller's.
         """
         owner, colon, digits = request_id.rpartition(":")
-        # 16 digits hold 2^53 - 1; int() would read other alphabets' digits too,
-        # and fail above 4,300.
-        is_seq = colon and len(digits) <= 16 and digits.isascii() and digits.isdecimal()
+        # From 1; 16 digits hold 2^53 - 1.  int() would read other alphabets' digits
+        # too, and fail above 4,300.
+        is_seq = (
+            colon
+            and len(digits) <= 16
+            and digits.isascii()
+            and digits.isdecimal()
+            and digits[0] != "0"
+        )
         if session is not None and owner == session.id and is_seq:
             seq = int(digits)
             found = session.records.get(seq)
