@@ -30,8 +30,9 @@ def main(text: str) -> None:
     registry = Registry()
     registry.register(IDL.IProbe, Probe(reactor))
     rapid = Rapid(reactor)
-    registry.register(RAPID.IRapid, rapid)
-    registry.register(RAPID.IFew, rapid)
+    if options.get("rapid"):
+        registry.register(RAPID.IRapid, rapid)
+        registry.register(RAPID.IFew, rapid)
     server = Server(
         registry,
         listen=[f"tcp:{options.get('port', 0)}:interface=127.0.0.1"],
