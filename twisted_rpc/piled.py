@@ -36,14 +36,17 @@ class Piled:
             self._asked = now
             self.left = waiting
 
-    def read(self, size: int, now: float, waiting: int) -> None:
+    def read(self, size: int) -> bool:
         """
         @param size: bytes that were read.
+
+        @return: whether it is time to ask the kernel again.
         """
         self.left -= size
-        if self.left <= 0:
-            self.since = self._asked
-            self.ask(now, waiting)
+        if self.left > 0:
+            return False
+        self.since = self._asked
+        return True
 
 
 def waiting(transport: Any) -> int:

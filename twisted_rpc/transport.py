@@ -268,16 +268,14 @@ class FrameProtocol(Int32StringReceiver):
             self.aged(now - since)
 
     def _pile(self, piled: Piled, now: float, size: int) -> None:
-        waits = waiting(self.transport)
-        if self._direct:
-            piled.read(size, now, waits)
+        # What is above a socket hands on one read in pieces, and keeps some.
+        kept = 0 if self._direct else self._read_size
+        if piled.read(size):
+            piled.ask(now, waiting(self.transport) + kept)
             if piled.left <= 0:
                 self._piled = None
-            return
-        # What is above the socket hands on one read in pieces, and keeps some: the
-        # kernel is looked at when it has handed on all.
-        piled.read(size, now, waits + self._read_size)
-        if self._looking is None:
+        if kept and self._looking is None:
+            # The kernel is looked at when it has handed on all.
             self._looking = self._clock.callLater(0, self._look_later)
 
     def _look_later(self) -> None:
