@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
-    fail,
     maybeDeferred,
     succeed,
 )
@@ -212,7 +211,7 @@ class Recording:
                 waiter.callback(result)
 
         # A stop waits for it, as for every step.
-        self._asked(maybeDeferred, self.store.start, reactor).addBoth(started)
+        self._asked(self.store.start, reactor).addBoth(started)
 
     def stop(self) -> Deferred[None]:
         """
@@ -259,11 +258,7 @@ class Recording:
         Ask the store; what its step raises is how that fails.
         """
         self.outstanding += 1
-        try:
-            answer = step(*args)
-        except Exception:  # noqa: BLE001 - of a store of the user's; it is noted
-            answer = fail()
-        return answer.addBoth(self._step_ended)
+        return maybeDeferred(step, *args).addBoth(self._step_ended)
 
     def _step_ended(self, result: Any, count: int = 1) -> Any:
         self.outstanding -= count

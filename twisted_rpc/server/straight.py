@@ -360,14 +360,15 @@ class StraightProtocol(FrameProtocol):
         self, straight: Straight, data: bytes, offset: int
     ) -> _Around | None:
         """
-        What stands around the arguments of the frame at C{offset}.
+        What stands around the arguments of the frame at C{offset}, which is all
+        there.
 
         @return: C{None}: it is not the next call, or goes the long way.
         """
         start, length = offset + 4, self._length(data, offset)
         connection = self.connection
         head = BEGINNING + f"{connection.prefix}{connection.seq + 1}".encode()
-        if not length or not data.startswith(head, start):
+        if not data.startswith(head, start):
             return None
         tail = self._find_tail(straight, data, start, start + length)
         if tail is None:
