@@ -18,6 +18,9 @@ from typing import Final
 _STRING_PATTERN = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 STRING: Final = re.compile(_STRING_PATTERN, re.DOTALL)
 
+#: Marks in one message (delivery.md, X6).
+MAX_STRUCTURE: Final = 50_000
+
 
 def too_deep(text: bytes, limit: int) -> bool:
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.client.scripted import Scripted, ScriptedCase, answered
-from twisted_rpc.wire.limits import MAX_STRUCTURE
+from twisted_rpc.structure import MAX_STRUCTURE
 
 #: More of the marks of structure than a message may hold.
 WIDE: list[list[int]] = [[]] * MAX_STRUCTURE

@@ -17,7 +17,7 @@ from tests.raw import Conversation, RawPeer
 from twisted_rpc import Code, Limits, RPCError
 from twisted_rpc.call import Request
 from twisted_rpc.errors import Unauthenticated
-from twisted_rpc.wire.limits import MAX_STRUCTURE
+from twisted_rpc.structure import MAX_STRUCTURE
 
 IDL = """
 service Work {

@@ -15,8 +15,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.structure import too_wide
-from twisted_rpc.wire.limits import MAX_STRUCTURE
+from twisted_rpc.structure import MAX_STRUCTURE, too_wide
 from twisted_rpc.wire.messages import (
     MAX_INTEGER,
     RequestMessage,

@@ -19,8 +19,8 @@ from twisted_rpc.errors import (
     RemoteProtocolError,
     RPCError,
 )
-from twisted_rpc.structure import is_bomb
-from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
+from twisted_rpc.structure import MAX_STRUCTURE, is_bomb
+from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
     HELLO_ID,

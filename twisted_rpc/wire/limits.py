@@ -75,9 +75,6 @@ SWITCHABLE: Final = frozenset(
 #: The limits that may be 0.
 _ZERO: Final = frozenset({"max_age", "max_queue", "min_ping"})
 
-#: Brackets, braces, colons and commas in one message (delivery.md, X6).
-MAX_STRUCTURE: Final = 50_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

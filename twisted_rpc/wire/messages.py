@@ -16,8 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from twisted_rpc.errors import Code, Executed, RPCError
-from twisted_rpc.structure import is_bomb
-from twisted_rpc.wire.limits import MAX_STRUCTURE
+from twisted_rpc.structure import MAX_STRUCTURE, is_bomb
 
 #: Integers of the protocol itself.
 MAX_INTEGER: Final = 2**53 - 1

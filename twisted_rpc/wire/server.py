@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from twisted_rpc.errors import Code, RPCError, refusal
-from twisted_rpc.structure import too_wide
-from twisted_rpc.wire.limits import MAX_STRUCTURE, Limits
+from twisted_rpc.structure import MAX_STRUCTURE, too_wide
+from twisted_rpc.wire.limits import Limits
 from twisted_rpc.wire.messages import (
     CONTROL,
     HELLO_ID,

@@ -21,10 +21,9 @@ import msgspec
 from twisted_rpc.errors import InvalidValue
 from twisted_rpc.idl.codecs.facts import Facts, Typed, uuid_limit
 from twisted_rpc.idl.model import Annotations, Struct, Type, Union_
-from twisted_rpc.structure import STRING, is_bomb, too_deep
+from twisted_rpc.structure import MAX_STRUCTURE, STRING, is_bomb, too_deep
 
 MAX_DEPTH = 64
-MAX_STRUCTURE = 50_000
 MAX_EXTREME_NUMBERS = 1_000
 
 # Other runs of digits are passed over whole: looked at from each of their digits,
