@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from tests.delivery.requests import START, Caller
+from tests.delivery.requests import START, Call, Caller, call_of
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.delivery.deduplicate import deduplicating
 from twisted_rpc.delivery.memory import MemoryStore
@@ -28,8 +28,6 @@ SEQS = st.integers(1, 9)
 IDS = st.sampled_from("abc")
 WHO = st.sampled_from(PRINCIPALS)
 PARAMS = st.sampled_from(["[1]", "[1]", "[1]", "[2]"])
-
-Call = tuple[str, str, Any]
 
 
 class Deduplicating(RuleBasedStateMachine):
@@ -93,18 +91,11 @@ class Deduplicating(RuleBasedStateMachine):
         """The server's clock."""
         return START + self.clock.seconds()
 
-    def call(self, request: Request) -> Call:
-        """Which call a request is an attempt of."""
-        session = request.origin.session
-        if session is None:
-            return request.origin.principal, "", request.id
-        return request.origin.principal, session.id, request.seq
-
     def run_it(self, request: Request) -> Answer:
         """The implementation."""
         if self.begin == "refuse":
             raise refusal(Code.UNAVAILABLE, "draining")
-        return self.start(self.call(request), bytes(request.params).decode())
+        return self.start(call_of(request), bytes(request.params).decode())
 
     def start(self, call: Call, params: str) -> Answer:
         """A run begins."""
@@ -135,7 +126,7 @@ class Deduplicating(RuleBasedStateMachine):
 
     def ask(self, request: Request, begin: str) -> None:
         """An attempt, and its answer if there is one yet."""
-        call, params = self.call(request), bytes(request.params).decode()
+        call, params = call_of(request), bytes(request.params).decode()
         if call in self.running:
             begin = "later"
         self.begin = begin

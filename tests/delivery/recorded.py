@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.delivery.driven import Bed, Driven
-from tests.delivery.requests import FakeMethod
+from tests.delivery.requests import Call, FakeMethod, call_of
 from twisted_rpc.call import Answer, Request
 from twisted_rpc.delivery.claims import Key, RecordRow, SessionRow
 from twisted_rpc.delivery.doubt import UnknownCall
@@ -53,9 +53,6 @@ PARAMS = st.sampled_from(["[1]", "[1]", "[1]", "[2]"])
 BEGIN = st.sampled_from(["later", "later", "at once", "big", "raise", "refuse", "late"])
 FAULT = st.sampled_from(["", "", "", "", "", "before", "after"])
 NOTICED = st.sampled_from(["before", "meanwhile", "afterwards"])
-
-#: A principal, a session or C{""}, and the seq or id.
-Call = tuple[str, str, Any]
 
 
 @dataclass(eq=False)
@@ -209,13 +206,6 @@ class Recorded(RuleBasedStateMachine):
             server = self.servers[number] = Server(self, self._nodes()[number])
         return server
 
-    def call(self, request: Request) -> Call:
-        """Which call a request is an attempt of."""
-        session = request.origin.session
-        if session is None:
-            return request.origin.principal, "", request.id
-        return request.origin.principal, session.id, request.seq
-
     def key(self, call: Call) -> Key:
         """Where its record is."""
         who, session, name = call
@@ -242,7 +232,7 @@ class Recorded(RuleBasedStateMachine):
     def started(self, server: Server, request: Request) -> Run:
         """It begins."""
         self.must(server.alive, "a dead server ran something")
-        call, params = self.call(request), bytes(request.params).decode()
+        call, params = call_of(request), bytes(request.params).decode()
         runs = self.runs.setdefault(call, [])
         delivery = request.method.delivery
         same = all(run.params == params for run in runs)
@@ -454,7 +444,7 @@ class Recorded(RuleBasedStateMachine):
 
     def ask(self, server: Server, request: Request, begin: str, fault: str) -> None:
         """An attempt, and its answer if there is one yet."""
-        call, params = self.call(request), bytes(request.params).decode()
+        call, params = call_of(request), bytes(request.params).decode()
         self.asked.setdefault(call, set()).add(params)
         had_record = not call[1] and self.row(self.key(call)) is not None
         self.begin = begin

@@ -16,6 +16,19 @@ from twisted_rpc.delivery.records import Session
 #: The server's clock when a test begins, in Unix seconds.
 START = 1000.0
 
+#: Who asks, in which session or none, and its number there or its id.
+Call = tuple[str, str, Any]
+
+
+def call_of(request: Request) -> Call:
+    """
+    @return: which call C{request} is an attempt of.
+    """
+    session = request.origin.session
+    if session is None:
+        return request.origin.principal, "", request.id
+    return request.origin.principal, session.id, request.seq
+
 
 @dataclass(frozen=True)
 class FakeMethod:

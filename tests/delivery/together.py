@@ -13,7 +13,8 @@ from hypothesis.stateful import invariant, rule
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from tests.delivery.deduplicating import WHO, Call, Deduplicating
+from tests.delivery.deduplicating import WHO, Deduplicating
+from tests.delivery.requests import Call
 from tests.raw import Conversation, RawPeer
 from twisted_rpc import Registry, Server, current_call
 from twisted_rpc.errors import Code, RPCError

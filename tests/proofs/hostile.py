@@ -88,18 +88,6 @@ def _in_session(session: str, seq: int, method: str, params: list[Any]) -> bytes
     return struct.pack("!I", len(body)) + body
 
 
-def _compact(session: str, seq: int) -> bytes:
-    """
-    A call as our client writes it: it goes the server's straight way.
-    """
-    body = (
-        f'{{"request_id":"{session}:{seq}","method":"echo","params":["x"],'
-        f'"timestamp":1.5,"service":"Probe",'
-        f'"ext":{{"timeout":30000,"ack":{max(1, seq - 500)}}}}}'
-    ).encode()
-    return struct.pack("!I", len(body)) + body
-
-
 async def never_reads(reactor: Any, progress: Progress, peers: int = 8) -> Figure:
     """
     Row 20: requests for 10 MB each, and nobody who reads the answers.
@@ -226,7 +214,8 @@ async def half_frames(
 #: Writes requests as fast as it can, and reads what comes.
 _FLOOD = """
 import socket, sys, threading, time
-from tests.proofs.hostile import _compact, _extended, _in_session
+from tests.proofs.hostile import _extended, _in_session
+from tests.proofs.probing import written
 connection, session = _extended(int(sys.argv[1]))
 end = time.monotonic() + float(sys.argv[2])
 def read():
@@ -238,7 +227,7 @@ while time.monotonic() < end:
     # By turns as our client writes them, and as another may.
     ours = seq // 1000 % 2 == 0
     some = b"".join(
-        _compact(session, seq + n) if ours else _in_session(session, seq + n, "echo", ["x"])
+        written(session, seq + n) if ours else _in_session(session, seq + n, "echo", ["x"])
         for n in range(200)
     )
     connection.sendall(some)

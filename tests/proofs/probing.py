@@ -399,6 +399,21 @@ class ServerProcess:
             self._process.stdout.close()
 
 
+def written(
+    session: str, seq: int, method: str = "echo", timeout: int = 30_000
+) -> bytes:
+    """
+    @return: the frame of a call, as our client writes it: it goes the server's
+        straight way.
+    """
+    body = (
+        f'{{"request_id":"{session}:{seq}","method":"{method}","params":["x"],'
+        f'"timestamp":1.5,"service":"Probe",'
+        f'"ext":{{"timeout":{timeout},"ack":{max(1, seq - 500)}}}}}'
+    ).encode()
+    return struct.pack("!I", len(body)) + body
+
+
 def quantile(values: list[float], part: float) -> float:
     """
     What so great a part of the values is not above.

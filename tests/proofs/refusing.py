@@ -5,10 +5,9 @@ What a server pays for a call that it refuses: row 18.
 from __future__ import annotations
 
 import signal
-import struct
 from typing import Any, Final, NamedTuple
 
-from tests.proofs.probing import ServerProcess, meet, sleep
+from tests.proofs.probing import ServerProcess, meet, sleep, written
 from tests.proofs.proof import Progress
 
 #: A refused call may cost so many times the CPU of one that is done, of the
@@ -48,18 +47,6 @@ REFUSING: Final = {
     "rate limit": Refusing({}, method="seldom"),
     "deadline": Refusing({}, timeout=20, stall=0.15),
 }
-
-
-def written(session: str, seq: int, method: str, timeout: int) -> bytes:
-    """
-    @return: the frame of a call, as our client writes it.
-    """
-    body = (
-        f'{{"request_id":"{session}:{seq}","method":"{method}","params":["x"],'
-        f'"timestamp":1.5,"service":"Probe",'
-        f'"ext":{{"timeout":{timeout},"ack":{max(1, seq - 500)}}}}}'
-    ).encode()
-    return struct.pack("!I", len(body)) + body
 
 
 async def _cost(reactor: Any, refusing: Refusing, calls: int) -> tuple[float, int]:

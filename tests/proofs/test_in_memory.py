@@ -19,9 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.proofs.probing import IDL, Probe, quantile
+from tests.proofs.probing import IDL, Probe, quantile, written
 from tests.proofs.rapid import LIMIT, LIMITS, METHODS, Rapid
-from tests.proofs.refusing import ACCEPTED, REFUSING, Refusing, written
+from tests.proofs.refusing import ACCEPTED, REFUSING, Refusing
 from tests.raw import Conversation, RawPeer
 from twisted_rpc import Client, Limits, Registry, Server
 from twisted_rpc.client.retry import NO_RETRY

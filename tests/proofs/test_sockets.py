@@ -20,6 +20,7 @@ from tests.proofs import __main__ as command
 from tests.proofs import cuts, hostile, promises, report
 from tests.proofs.__main__ import main, proofs
 from tests.proofs.load import Load
+from tests.proofs.probing import written
 from tests.proofs.proof import Figure, Progress, Proof
 from tests.proofs.rapid import rapid_cancel
 from twisted_rpc.wire.alike import read_tail
@@ -45,7 +46,7 @@ class SmallTests(TestCase):
         """
         Row 25: what floods is written so that a server takes it the straight way.
         """
-        data, beginning = hostile._compact("a", 1), b'{"request_id":"a:1'
+        data, beginning = written("a", 1), b'{"request_id":"a:1'
         self.assertTrue(data.startswith(beginning, 4))
         self.assertIsNotNone(read_tail(data, 4 + len(beginning), len(data)))
 
