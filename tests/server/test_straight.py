@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from hypothesis import given, settings
@@ -569,6 +569,47 @@ class StraightTests(SynchronousTestCase):
             ],
             [("hold", 300)],
         )
+
+    def test_one_behind_another(self) -> None:
+        """
+        Of whatever methods calls come together, of one that goes the long way too,
+        each runs its own.
+        """
+        kinds = [
+            ("add", b"[5,3]"),
+            ("peek", b"[1]"),
+            ("later", b"[1]"),
+            ("soon", b"[1]"),
+            ("awaited", b"[1]"),
+            ("fail", b'["rpc"]'),
+            ("seen", b"[1]"),
+            ("hold", b"[1]"),
+            ("old", b"[1]"),
+            ("thread", b"[1]"),
+            ("wrong", b"[]"),
+            ("missing", b"[1]"),
+        ]
+        for one, other in product(kinds, repeat=2):
+            told = self.start()
+            told.tell(
+                [
+                    frame(told.session, seq, *kind)
+                    for seq, kind in enumerate((one, one, other, other, one), 1)
+                ]
+            )
+            ran = [
+                (name.removeprefix("Work."), params)
+                for *_, name, _, _, params, _, _, _ in told.work.log
+            ]
+            self.assertEqual(
+                ran,
+                [
+                    kind
+                    for kind in (one, one, other, other, one)
+                    if kind[0] not in {"thread", "missing"}
+                ],
+            )
+            self.flushLoggedErrors()
 
     def test_drained_meanwhile(self) -> None:
         """

@@ -73,15 +73,17 @@ _Around = tuple[bytes, "ServedMethod", _Tail]
 
 def _find_method(
     methods: _Named, data: bytes, start: int
-) -> tuple[bytes, ServedMethod | None]:
+) -> tuple[bytes, ServedMethod] | None:
     """
     @param start: where an id ends.
 
-    @return: the text from there to the arguments, and the method that it names.
+    @return: the text from there to the arguments, and the method that it names;
+        C{None}: the call goes the long way.
     """
     stop = data.find(PARAMS, start, start + MIDDLE_SIZE) + len(PARAMS)
     middle = data[start:stop]
-    return middle, methods.get(middle)
+    method = methods.get(middle)
+    return None if method is None else (middle, method)
 
 
 class Straight:
@@ -253,17 +255,15 @@ class StraightProtocol(FrameProtocol):
                     head = begin + digits
                     if not data.startswith(head, offset):
                         break
-                    middle, other = _find_method(methods, data, offset + len(head))
-                    if other is None:
+                    named = _find_method(methods, data, offset + len(head))
+                    if named is None:
                         break
+                    # Both, or what is handed on would say another's name.
+                    middle, method = named
                     head += middle
-                    method, decode, function = (
-                        other,
-                        other.decode_params,
-                        other.function,
-                    )
-                    encode, recorded = other.encode_result, other.recorded
-                    name = other.full_name
+                    decode, function = method.decode_params, method.function
+                    encode, recorded = method.encode_result, method.recorded
+                    name = method.full_name
                 params = data[offset + len(head) : stop - len(tail)]
                 expected = len(params)
             if (
@@ -373,8 +373,8 @@ class StraightProtocol(FrameProtocol):
         tail = self._find_tail(straight, data, start, start + length)
         if tail is None:
             return None
-        middle, method = _find_method(tail[1], data, start + len(head))
-        return None if method is None else (middle, method, tail)
+        named = _find_method(tail[1], data, start + len(head))
+        return None if named is None else (*named, tail)
 
     def _find_tail(
         self, straight: Straight, data: bytes, start: int, stop: int
