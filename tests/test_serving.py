@@ -31,7 +31,9 @@ class ProcessTests(TapTestCase):
     A real C{twistd}.
     """
 
-    def twistd(self, own: list[str], *words: str) -> subprocess.Popen[str]:
+    def twistd(
+        self, own: list[str], *words: str, impl: str = "Good"
+    ) -> subprocess.Popen[str]:
         """
         Start it.
 
@@ -40,7 +42,7 @@ class ProcessTests(TapTestCase):
         process = subprocess.Popen(
             [
                 *_TWISTD, *own, "rpc", "--idl", "a.idl",
-                "--impl", f"{self.module}.Good", *words,
+                "--impl", f"{self.module}.{impl}", *words,
             ],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -125,6 +127,28 @@ class ProcessTests(TapTestCase):
         self.assertEqual(len(frames), 2)
         self.assertIn('"params": [77]', frames[0])
         self.assertEqual([it for it in events if it["level"] == "error"], [])
+
+    def test_frozen(self) -> None:
+        """
+        What a server is made of is nothing that the garbage collector looks at.
+        """
+        with (self.folder / f"{self.module}.py").open("a", encoding="utf-8") as module:
+            module.write(
+                """
+class Counting(Good):
+    def f(self, a):
+        import gc
+        return len(gc.get_objects()) * 100 // gc.get_freeze_count()
+"""
+            )
+        self.twistd(
+            ["-n", "--pidfile=d.pid", "--logfile=d.log"],
+            "--listen", "tcp:0:interface=127.0.0.1", "--log-format", "json",
+            impl="Counting",
+        )  # fmt: skip
+        asked = self.ask(self.served(self.folder / "d.log"), "f", [0])
+        percent = json.loads(asked.recv(4096)[4:])["result"]
+        self.assertLess(percent, 10)
 
     def test_second_port_taken(self) -> None:
         """

@@ -185,7 +185,7 @@ async def at_limit(
         where the limit is not its own too.
     """
     limits, service = LIMITS[what]
-    server = ServerProcess(rapid=True, limits=limits, server={"threads": 2 * LIMIT})
+    server = ServerProcess(limits=limits, server={"threads": 2 * LIMIT})
     try:
         # Another caller than the peers.
         canary = Canary(reactor, f"{server.port}:bindAddress=127.0.0.2")

@@ -1,7 +1,7 @@
 """
-A server in a process of its own: C{python -m tests.proofs.served OPTIONS},
-a JSON object with C{limits}, C{store}, C{server} and C{port}.  On SIGUSR1 it
-prints what it holds.
+A server in a process of its own, as C{twistd rpc} runs it:
+C{python -m tests.proofs.served OPTIONS}, a JSON object with C{limits}, C{store},
+C{server} and C{port}.  On SIGUSR1 it prints what it holds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.proofs.rapid import IDL as RAPID
 from tests.proofs.rapid import Rapid
 from twisted_rpc import Registry, Server
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.twistd.serving import freeze
 from twisted_rpc.wire.limits import Limits
 
 
@@ -30,9 +31,8 @@ def main(text: str) -> None:
     registry = Registry()
     registry.register(IDL.IProbe, Probe(reactor))
     rapid = Rapid(reactor)
-    if options.get("rapid"):
-        registry.register(RAPID.IRapid, rapid)
-        registry.register(RAPID.IFew, rapid)
+    registry.register(RAPID.IRapid, rapid)
+    registry.register(RAPID.IFew, rapid)
     server = Server(
         registry,
         listen=[f"tcp:{options.get('port', 0)}:interface=127.0.0.1"],
@@ -64,6 +64,7 @@ def main(text: str) -> None:
 
     signal.signal(signal.SIGUSR1, told)
     reactor.callWhenRunning(begin)
+    reactor.callWhenRunning(freeze)
     reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
     reactor.run()
 
