@@ -283,6 +283,15 @@ class WorkersTests(TapTestCase):
         self.assertEqual(process.wait(20), -signal.SIGINT)
         self.ended()
 
+    def test_killed(self) -> None:
+        """
+        When the supervisor is killed, its workers drain by themselves and let go of
+        the sockets, so that another can be started.
+        """
+        process = self.foreground()
+        process.kill()
+        self.ended()
+
     def test_daemon(self) -> None:
         """
         In the background and on asyncio's reactor it is the same; when the

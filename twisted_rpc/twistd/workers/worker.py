@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.application.service import Service
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IListeningPort,
     IReadDescriptor,
@@ -121,10 +122,16 @@ class _SupervisorsEnd:
     def doRead(self) -> None:
         if not os.read(STDIN, 4096):
             self._reactor.removeReader(self)
-            signal.raise_signal(signal.SIGTERM)
+            self._ended()
 
     def connectionLost(self, reason: Failure) -> None:
-        pass
+        # Some reactors notice the end of a pipe themselves; at their own end they
+        # give another reason.
+        if reason.check(ConnectionDone):
+            self._ended()
+
+    def _ended(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
 
 
 class Reporting(Service):
