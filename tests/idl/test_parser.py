@@ -223,6 +223,19 @@ class FaultTests(SynchronousTestCase):
             self.assertEqual(len(found), 1, text)
             self.assertTrue(found[0].startswith(said), found[0])
 
+    def test_in_order(self) -> None:
+        """
+        A definition that was first taken for members of the one before it is told
+        of where it stands, not after what was expected further on.
+        """
+        error = self.assertRaises(
+            IDLError,
+            parse,
+            Source("", "struct A {\n    int a;\n@internal enum B extends C { X }\n"),
+        )
+        places = [(fault.line, fault.column) for fault in error.faults]
+        self.assertEqual(places, [(3, 18), (3, 28)])
+
     def test_long_runs(self) -> None:
         """
         Files made of faults are read in linear time.

@@ -47,6 +47,9 @@ class Parser(Definitions):
             while self.take(";"):
                 pass
         if faults:
+            # What a definition took for its members may have been the next one,
+            # which is wrong further in front.
+            faults.sort(key=lambda fault: (fault.line, fault.column))
             raise IDLError(faults)
         return tree.Document(0, len(self.source.text), definitions)
 
