@@ -52,7 +52,8 @@ def header(host: str, port: int = 1234) -> bytes:
     """
     @return: what a proxy sends first, in version 1.
     """
-    return f"PROXY TCP4 {host} 10.9.9.9 {port} 5000\r\n".encode()
+    family, other = ("TCP6", "::9") if ":" in host else ("TCP4", "10.9.9.9")
+    return f"PROXY {family} {host} {other} {port} 5000\r\n".encode()
 
 
 def header2(host: str, port: int = 1234) -> bytes:
@@ -157,6 +158,51 @@ class WrappedTests(SynchronousTestCase):
             peer.transport.abortConnection()
         self.talk.pump()
         self.assertEqual(dict(addresses), {})
+
+    def test_ipv6(self) -> None:
+        """
+        Of IPv6 whoever has one address has all that begin with the same 64 bits,
+        so they count as one; what stands for an address of IPv4 counts as that.
+        """
+        self.start(limits=Limits(max_connections_per_address=2))
+        lost = {}
+        for host in (
+            *("2001:db8::1", "2001:db8::ffff:2", "2001:0db8:0:0:3::", "2001:db8:0:1::1"),
+            *("::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.1", "::ffff:c000:201"),
+        ):
+            peer = self.connect()
+            peer.transport.write(header(host))
+            self.talk.say(peer, self.talk.request(host, "who", []))
+            lost[host] = peer.lost
+        addresses = self.talk.server.factory.shared.addresses
+        self.assertEqual(
+            dict(addresses),
+            {
+                "2001:db8::/64": 2,
+                "2001:db8:0:1::/64": 1,
+                "192.0.2.1": 2,
+                "192.0.2.2": 1,
+            },
+        )
+        refused = [host for host, it in lost.items() if it]
+        self.assertEqual(refused, ["2001:0db8:0:0:3::", "::ffff:c000:201"])
+
+    def test_callers_of_ipv6(self) -> None:
+        """
+        Nor has a caller whom nobody knows another place for each address of its
+        own; an interface's name is no address.
+        """
+        self.start(limits=Limits(max_concurrency_per_principal=1))
+        for host in ("fe80::1%eth0", "fe80::2%eth1", "2001:db8::1"):
+            peer = self.connect()
+            peer.transport.write(header(host))
+            self.talk.say(peer, self.talk.request(os.urandom(8).hex(), "slow", []))
+        self.assertEqual(len(self.work.running), 2)
+        for each in self.work.running:
+            # The one that waits begins when the first has ended.
+            each.callback(0)
+            self.talk.pump()
+        self.assertEqual(len(self.work.running), 3)
 
     def test_limit_of_callers(self) -> None:
         """

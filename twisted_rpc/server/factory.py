@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -463,6 +464,15 @@ class RPCServerFactory(ServerFactory):
 
 def host_of(address: Any) -> str:
     """
-    What connections from C{address} are counted by.
+    What connections from C{address} are counted by, and callers who are not
+    authenticated are told apart by: of IPv6 the C{/64}, which one caller has
+    whole (RFC 6177).
     """
-    return str(getattr(address, "host", None) or "local")
+    host = str(getattr(address, "host", None) or "local")
+    try:
+        whole = IPv6Address(host)
+    except ValueError:
+        return host
+    if whole.ipv4_mapped is not None:
+        return str(whole.ipv4_mapped)
+    return str(IPv6Network((int(whole), 64), strict=False))

@@ -92,7 +92,7 @@ class Limits:
     @ivar max_inflight: calls in progress on an extended connection.
     @ivar max_concurrency: calls in progress on a server; more wait.
     @ivar max_concurrency_per_principal: of one caller; those who are not
-        authenticated are told apart by their address.
+        authenticated are told apart by their address, of IPv6 by the /64.
     @ivar max_queue: calls that wait for the server, for a caller's or for a
         method's limit.
     @ivar max_queue_bytes: their parameters together.
@@ -100,7 +100,8 @@ class Limits:
     @ivar delay_interval: ... is refused, once all have for so long.
     @ivar max_buckets: callers whose rates are limited one by one, for a method.
     @ivar max_connections: connections of a server.
-    @ivar max_connections_per_address: of them from one address.
+    @ivar max_connections_per_address: of them from one address, or one /64 of
+        IPv6.
     @ivar first_frame: until the first frame, where authentication is required.
     @ivar handshake: until TLS is agreed, or a proxy has said who is behind it.
     @ivar frame: a started frame, and one second more for each 64 KiB received.
