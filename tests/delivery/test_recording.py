@@ -1371,6 +1371,66 @@ class LifeTests(RecordingTestCase):
             self.successResultOf(again)
             self.assertTrue(recording.started)
 
+    def test_stop_twice(self) -> None:
+        """
+        Stopped again before the first stop has ended, it stops once, and both are
+        told; afterwards it may be started again.
+        """
+        stops: list[None] = []
+
+        def stop() -> Deferred[None]:
+            stops.append(None)
+            return succeed(None)
+
+        self.patch(self.store, "stop", stop)
+        waiting = [self.recording.stop() for _ in range(3)]
+        started = self.recording.start(self.clock)
+        for each in waiting:
+            self.assertNoResult(each)
+        self.clock.advance(0)
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual(len(stops), 1)
+        self.successResultOf(started)
+        self.assertTrue(self.recording.started)
+
+    def test_lives_in_order(self) -> None:
+        """
+        Starts and stops that are asked for while it stops follow one another in
+        their order, and each is told; a store that cannot be stopped is told to who
+        asked for that.
+        """
+        lived: list[str] = []
+        start = self.store.start
+
+        def starts(reactor: Any) -> Deferred[None]:
+            lived.append("start")
+            return start(reactor)
+
+        def stops() -> Deferred[None]:
+            lived.append("stop")
+            return fail(StoreError("no")) if len(lived) > 1 else succeed(None)
+
+        self.patch(self.store, "start", starts)
+        self.patch(self.store, "stop", stops)
+        told: list[Any] = []
+        recording = self.recording
+        for ask in (
+            recording.stop,
+            lambda: recording.start(self.clock),
+            recording.stop,
+            lambda: recording.start(self.clock),
+        ):
+            ask().addBoth(told.append)
+        self.assertEqual(told, [])
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual(lived, ["stop", "start", "stop", "start"])
+        self.assertEqual(
+            [type(each) for each in told], [type(None)] * 2 + [Failure, type(None)]
+        )
+        self.assertTrue(recording.started)
+
     def test_starts_again(self) -> None:
         """
         It may be started again when it has stopped.

@@ -167,7 +167,12 @@ class WrappedTests(SynchronousTestCase):
         self.start(limits=Limits(max_connections_per_address=2))
         lost = {}
         for host in (
-            *("2001:db8::1", "2001:db8::ffff:2", "2001:0db8:0:0:3::", "2001:db8:0:1::1"),
+            *(
+                "2001:db8::1",
+                "2001:db8::ffff:2",
+                "2001:0db8:0:0:3::",
+                "2001:db8:0:1::1",
+            ),
             *("::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.1", "::ffff:c000:201"),
         ):
             peer = self.connect()

@@ -216,10 +216,22 @@ class Recording:
     def stop(self) -> Deferred[None]:
         """
         Start nothing any more, write what has ended, and let the store go.
+
+        @return: fires when it is; of several at a time, each.
         """
-        self._stopping = True
         # Who starts it from now on waits for another life.
         self._starting = []
+        return self._stop()
+
+    def _stop(self) -> Deferred[None]:
+        if not self._ended_life.called:
+            # An earlier stop has not ended, and may have been followed by a start.
+            waiter: Deferred[None] = Deferred()
+            self._ended_life.addCallback(
+                lambda _: self._stop_again().addBoth(waiter.callback)
+            )
+            return waiter
+        self._stopping = True
         self._stopped = Deferred()
         stopped = self._stopped.addCallback(lambda _: self._stop_store())
         self._ended_life = Deferred()
@@ -230,6 +242,10 @@ class Recording:
             act()
         self._step_ended(None, 0)
         return stopped
+
+    def _stop_again(self) -> Deferred[None]:
+        ended = self._stopped is not None and self._ended_life.called
+        return succeed(None) if ended else self._stop()
 
     def _stop_store(self) -> Deferred[None]:
         # What could not be started has nothing to stop.
