@@ -80,8 +80,9 @@ class NamedStoreTests(SynchronousTestCase):
         for text, said in (
             ("disk", "there is no store 'disk'; write memory"),
             ("sqlit:x.db", "did you mean sqlite?"),
-            ("sqlite:", "names no file"),
-            ("sqlite::memory:", "names no file"),
+            ("sqlite:", "sqlite: '' names no file"),
+            ("sqlite::memory:", "sqlite: ':memory:' names no file"),
+            ("sqlite:file:x.db", "'file:x.db' is a URI; write the path alone"),
             ("sqlite:x.db?window", "'window' has no value"),
             ("sqlite:x.db?windw=1", "did you mean window?"),
             ("sqlite:x.db?size=1", "it has retention"),

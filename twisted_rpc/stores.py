@@ -89,8 +89,6 @@ def _memory(rest: str, shared: Mapping[str, Any]) -> MemoryStore:  # noqa: ARG00
 def _sqlite(rest: str, shared: Mapping[str, Any]) -> SQLiteStore:
     path, _, options = rest.partition("?")
     path = unquote(path.removeprefix("//") if path.startswith("///") else path)
-    if not path or path == ":memory:":
-        raise ValueError("sqlite: names no file; write, for example, sqlite:calls.db")
     return SQLiteStore(path, **shared, **_values("sqlite", options, "&", _SHARED))
 
 

@@ -132,6 +132,16 @@ class SQLiteTests(TestCase):
         await self.opened()
         self.assertLessEqual(sys.getswitchinterval(), 0.0005)
 
+    def test_no_file(self) -> None:
+        """
+        Nothing but a path is taken: records in memory would be gone with the
+        process, and a URI would be the name of a file.
+        """
+        for path in ("", ":memory:", "file:calls.db", "file::memory:?cache=shared"):
+            error = self.assertRaises(ValueError, SQLiteStore, path)
+            self.assertIn("calls.db", str(error))
+            self.assertIn(repr(path), str(error))
+
     def test_null_byte(self) -> None:
         """
         A path that no file can have is refused as one that cannot be opened is.

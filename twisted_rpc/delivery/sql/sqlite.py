@@ -256,6 +256,19 @@ def _number(error: BaseException) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def _file(path: str | Path) -> Path:
+    text = str(path)
+    if text.startswith("file:"):
+        # As a path it would be a file of that name.
+        raise ValueError(f"sqlite: {text!r} is a URI; write the path alone: calls.db")
+    if not text or text.startswith(":memory:"):
+        # Records that are gone with the process need no database.
+        raise ValueError(
+            f"sqlite: {text!r} names no file; write, for example, calls.db"
+        )
+    return Path(path)
+
+
 @implementer(IDedupStore)
 class SQLiteStore(SQLStore):
     """
@@ -279,9 +292,11 @@ class SQLiteStore(SQLStore):
         """
         @param wall: Unix seconds.
         @param limits: as of L{SharedStore<twisted_rpc.delivery.bounds.SharedStore>}.
+
+        @raise ValueError: C{path} is no file's: SQLite has other names too.
         """
         super().__init__(**limits)
-        self.path = Path(path).absolute()
+        self.path = _file(path).absolute()
         self._wall = wall
         self._lock: OwnerLock | None = None
 
