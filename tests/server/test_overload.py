@@ -530,7 +530,7 @@ class ThreadTests(OverloadTestCase):
         """
         While calls wait for over 50 ms for a thread, new ones are refused.
         """
-        self.start(threads=1, thread_queue=9)
+        self.start(threads=1, thread_queue=18)
         threads = self.talk.server.factory.shared.threads
         self.work.gate.set()
         for _ in range(16):
@@ -589,6 +589,30 @@ class ThreadTests(OverloadTestCase):
         hurried = [self.send("blocking", 1, timeout=500) for _ in range(8)]
         self.end_after(0.0)
         self.assertEqual([self.answer(it)["result"] for it in hurried], [1] * 8)
+
+    def test_share(self) -> None:
+        """
+        One caller has all the threads that are free, but at most half of the queue
+        for them, over all of its connections: others get in.
+        """
+        self.start(threads=2, thread_queue=5, authenticator=Names())
+        said: dict[str, list[Any]] = {}
+        for name, calls in (("ann", 3), ("ann", 4), ("bob", 3), ("ann", 1), ("cy", 1)):
+            peer, session = self.talk.extended(auth={"scheme": "bearer", "token": name})
+            for seq in range(1, calls + 1):
+                request = self.talk.request(
+                    f"{session}:{seq}", "blocking", [1], ext={"timeout": 60_000}
+                )
+                said.setdefault(name, []).extend(self.talk.say(peer, request))
+        share = "RESOURCE_EXHAUSTED: 3 calls of this caller wait for a thread"
+        full = "RESOURCE_EXHAUSTED: 5 calls wait for a thread"
+        self.assertEqual(
+            {name: [it["error"] for it in answers] for name, answers in said.items()},
+            {"ann": [share, share, full], "bob": [full], "cy": [full]},
+        )
+        self.assertEqual(self.counted("thread_queue"), 5)
+        self.end_after(0.0)
+        self.assertEqual(self.work.runs, 7)
 
     def running(self, method: str) -> str:
         """

@@ -73,12 +73,15 @@ class Threads:
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.slowed: Counter[str] = Counter()
-        # When those that wait came, in their order.
+        # When those that wait came, in their order, and whose they are.
         self._arrived: deque[float] = deque()
+        self._callers: deque[Any] = deque()
         self._patience = Patience(threads, limits)
         self._reactor = reactor
         self._threads = threads
         self._most = threads + queue
+        # Of one caller, who would keep the others out: half of the queue.
+        self._share = (queue + 1) // 2
         self.outstanding = 0
         self._pool: ThreadPool | None = None
 
@@ -106,6 +109,7 @@ class Threads:
         self.outstanding += 1
         request.started = False
         self._arrived.append(request.origin.arrived)
+        self._callers.append(request.origin.caller)
         result = InThread(request)
         self._pool.callInThreadWithCallback(
             lambda success, value: self._reactor.callFromThread(
@@ -123,6 +127,9 @@ class Threads:
         if self.outstanding >= self._most:
             waiting = self._most - self._threads
             raise self._refusal("thread_queue", f"{waiting} calls wait for a thread")
+        if self._has_its_share(request.origin.caller):
+            text = f"{self._share} calls of this caller wait for a thread"
+            raise self._refusal("thread_queue", text)
         # Not those that wait for nothing but a free thread's attention.
         ahead, patience = max(0, self.outstanding - self._threads), self._patience
         wait = patience.wait(ahead, now)
@@ -138,6 +145,13 @@ class Threads:
             age = max(age, wait)
             raise self._refusal("delay", f"calls wait {age:.3f} s for a thread")
 
+    def _has_its_share(self, caller: Any) -> bool:
+        if self.outstanding < self._threads + self._share:
+            return False
+        # Threads take them one by one, those that are free are about to.
+        free = self._threads - (self.outstanding - len(self._callers))
+        return self._callers.count(caller) - max(0, free) >= self._share
+
     def _refusal(self, name: str, text: str) -> RPCError:
         self.refused[name] += 1
         return _exhausted(text)
@@ -147,6 +161,7 @@ class Threads:
     ) -> Any:
         # It leaves the queue: is there anybody, and any time, left?
         now = request.origin.seconds()
+        self._callers.popleft()
         age = now - self._arrived.popleft()
         if request.cancelled:
             raise refusal(Code.CANCELLED, "cancelled by the caller")
