@@ -75,6 +75,16 @@ def check_bounds(*, off: bool = False, **numbers: float) -> None:
         )
 
 
+def with_room(sessions: float) -> float:
+    """
+    @param sessions: that there may be.
+
+    @return: so many there may be with those of callers who are authenticated: a
+        tenth more, which strangers cannot take from them (D19).
+    """
+    return sessions if sessions == inf else sessions + sessions // 10
+
+
 #: Characters that the name of a server may have.
 _NODE: Final = 100
 

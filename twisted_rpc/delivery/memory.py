@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
 
-from twisted_rpc.delivery.bounds import check_bounds
+from twisted_rpc.delivery.bounds import check_bounds, with_room
 from twisted_rpc.delivery.records import (
     RECORD_SIZE,
     SESSION_SIZE,
@@ -81,7 +81,8 @@ class MemoryStore:
     @ivar total_bytes: everything together.
     @ivar sessions_per_principal: for C{anonymous}, whom all strangers share,
         C{sessions} holds instead.
-    @ivar sessions: in all.
+    @ivar sessions: in all; beyond them callers who are authenticated may have a
+        tenth more.
     @ivar bytes: what is in use now.
     @ivar full: with so many in use, another record does not fit.
     @ivar evicted: answers that were dropped to make room, so far.
@@ -164,10 +165,10 @@ class MemoryStore:
 
     def _new_session(self, principal: str) -> Session:
         ledger = self.ledger(principal)
-        most = (
-            self.max_sessions if principal == ANONYMOUS else self.sessions_per_principal
-        )
-        if len(ledger.sessions) >= most or len(self.sessions) >= self.max_sessions:
+        most = every = self.max_sessions
+        if principal != ANONYMOUS:
+            most, every = self.sessions_per_principal, with_room(every)
+        if len(ledger.sessions) >= most or len(self.sessions) >= every:
             # A principal loses its own longest unattached session, and nobody
             # else's (D19).
             idle = next((s for s in ledger.detached.values() if not s.running), None)

@@ -13,6 +13,7 @@ from twisted.internet.defer import DeferredList, gatherResults
 from zope.interface.verify import verifyObject
 
 from twisted_rpc.delivery.claims import Claim, Found, Key, StoreError, ledger
+from twisted_rpc.delivery.memory import ANONYMOUS
 from twisted_rpc.delivery.records import RECORD_SIZE
 from twisted_rpc.delivery.table import State, Verdict
 from twisted_rpc.errors import Code, RPCError
@@ -269,6 +270,26 @@ class DedupStoreTests(_Base):
         self.assertIn(first, [row.session for row in rows])
         self.assertNotIn(second, [row.session for row in rows])
         self.assertTrue((await store.attach("eve", eve)).resumed)
+
+    async def test_strangers_leave_room(self) -> None:
+        """
+        Strangers, who are one principal, may have as many sessions as there may
+        be, and at that cap lose their own longest unattached one, as everybody
+        does at his.  Who is authenticated has room beyond that, and costs them
+        none.
+        """
+        store = await self.opened(sessions=10)
+        strangers = [(await store.attach(ANONYMOUS, None)).session for _ in range(10)]
+        for each in strangers:
+            await store.detach(each)
+            await self.passing(1)
+        mine = (await store.attach(ADA, None)).session
+        await self.refused(store.attach("eve", None))
+        left = {row.session for row in await store.sessions(20)}
+        self.assertEqual(left, {mine, *strangers})
+        newest = (await store.attach(ANONYMOUS, None)).session
+        left = {row.session for row in await store.sessions(20)}
+        self.assertEqual(left, {mine, newest, *strangers[1:]})
 
     async def test_running_session_stays(self) -> None:
         """

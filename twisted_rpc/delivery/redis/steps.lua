@@ -1,6 +1,6 @@
 -- The steps of the Redis store.  Each runs whole, and alone.
 --
--- ARGV: step, prefix, owner, seconds to add to the clock, the seven bounds, what the
+-- ARGV: step, prefix, owner, seconds to add to the clock, the eight bounds, what the
 -- step takes, and the number of the connection.  What it decides is what the table decides
 -- (twisted_rpc/delivery/table.py): the store asks that about what is found here,
 -- and does not believe a claim that it would not have made.
@@ -10,8 +10,9 @@ local WINDOW, RETENTION = tonumber(ARGV[5]), tonumber(ARGV[6])
 local SESSION_BYTES, PRINCIPAL_BYTES = tonumber(ARGV[7]), tonumber(ARGV[8])
 local TOTAL_BYTES = tonumber(ARGV[9])
 local PER_PRINCIPAL, SESSIONS = tonumber(ARGV[10]), tonumber(ARGV[11])
+local WITH_ROOM = tonumber(ARGV[12])
 local A = {}
-for i = 12, #ARGV - 1 do A[i - 11] = ARGV[i] end
+for i = 13, #ARGV - 1 do A[i - 12] = ARGV[i] end
 local CONNECTION = tonumber(ARGV[#ARGV])
 
 -- Of what is kept here; what another version means by it is not touched.
@@ -300,9 +301,9 @@ function STEP.attach()
     for _, holder in ipairs(call('ZRANGE', of_key(principal), 0, -1)) do
         if not is_ledger(holder) then own[#own + 1] = holder end
     end
-    local most = PER_PRINCIPAL
-    if principal == 'anonymous' then most = SESSIONS end
-    if #own >= most or call('ZCARD', P .. 'sessions') >= SESSIONS then
+    local most, every = PER_PRINCIPAL, WITH_ROOM
+    if principal == 'anonymous' then most, every = SESSIONS, SESSIONS end
+    if #own >= most or call('ZCARD', P .. 'sessions') >= every then
         local idle, since = nil, math.huge
         for _, session in ipairs(own) do
             local at = call('ZSCORE', P .. 'idle', session)

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rpc.delivery.bounds import SharedStore, check_bounds
+from twisted_rpc.delivery.bounds import SharedStore, check_bounds, with_room
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -173,6 +173,7 @@ class RedisStore(SharedStore):
             self.total_bytes,
             self.sessions_per_principal,
             self.max_sessions,
+            with_room(self.max_sessions),
         )
         self._reactor: Any = None
         self._connection: Any = None

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from twisted_rpc.delivery.bounds import with_room
 from twisted_rpc.delivery.claims import (
     Attached,
     Claim,
@@ -220,11 +221,10 @@ class Transitions:
         unattached session, and nobody else's (D19).
         """
         bounds = self._bounds
-        most = (
-            bounds.max_sessions
-            if principal == ANONYMOUS
-            else bounds.sessions_per_principal
-        )
+        most = most_in_all = bounds.max_sessions
+        if principal != ANONYMOUS:
+            most = bounds.sessions_per_principal
+            most_in_all = int(with_room(most_in_all))
         tx.execute("SELECT value FROM rpc_facts WHERE name = 'sessions' {update}")
         own, every = tx.execute(
             "SELECT (SELECT COUNT(*) FROM rpc_holders"
@@ -233,7 +233,7 @@ class Transitions:
             "        WHERE substr(holder, 1, 1) <> '@')",
             (principal,),
         ).fetchone()
-        if own >= most or every >= bounds.max_sessions:
+        if own >= most or every >= most_in_all:
             idle = tx.execute(
                 "SELECT holder FROM rpc_holders h"
                 " WHERE principal = ? AND detached > 0 AND substr(holder, 1, 1) <> '@'"

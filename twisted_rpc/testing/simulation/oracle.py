@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Request, current_call
+from twisted_rpc.delivery.bounds import with_room
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code, RPCError
 from twisted_rpc.testing.simulation.network import Host
@@ -362,7 +363,7 @@ class Oracle:
             return
         if store.bytes > store.total_bytes:
             self.wrong("I9", f"{store.bytes} bytes, above {store.total_bytes}")
-        if len(store.sessions) > store.max_sessions:
+        if len(store.sessions) > with_room(store.max_sessions):
             self.wrong("I9", f"{len(store.sessions)} sessions")
         floors = {("session", each.id): each.floor for each in store.sessions.values()}
         for ledger in store.ledgers.values():
