@@ -78,13 +78,14 @@ class Mortal:
 
     def die(self) -> None:
         """
-        What comes of the end of a process.  The thread of the store has nothing to
-        do, because time stands still until it has done all.
+        What comes of the end of a process.  The threads of the store have nothing to
+        do, because time stands still until they have done all.
         """
         self.free()
-        workers: Any = getattr(self, "_workers", None)
-        if workers is not None:
-            workers.stop()
+        for name in ("_workers", "_keeper"):
+            workers: Any = getattr(self, name, None)
+            if workers is not None:
+                workers.stop()
 
 
 class MortalStore(Mortal, SQLiteStore):

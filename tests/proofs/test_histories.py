@@ -8,13 +8,19 @@ from __future__ import annotations
 from functools import partial
 from itertools import permutations
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.proofs.histories import history, in_postgres, in_sqlite
+from tests.proofs.histories import (
+    MortalPostgresStore,
+    history,
+    in_postgres,
+    in_sqlite,
+)
 from tests.proofs.linearizable import Operation, count, linearizable
 from tests.proofs.mutants import DURABLE
 from tests.servers import postgres
@@ -31,6 +37,11 @@ def add(begun: float, ended: float, by: int, result: int | None = None) -> Opera
 def read(begun: float, ended: float, result: int) -> Operation:
     """A look."""
     return Operation(begun, ended, ("read", 0), result)
+
+
+def open_files() -> int:
+    """How many files and connections this process has."""
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def explained(operations: list[Operation]) -> bool:
@@ -163,11 +174,24 @@ class DurableHistoryTests(SynchronousTestCase):
 
     def test_postgresql(self) -> None:
         """
-        They are over PostgreSQL.
+        They are over PostgreSQL, of servers that end and leave no connection.
         """
         places = partial(in_postgres, postgres().url)
-        operations, _ = history(1, places, clients=3, operations=30)
-        self.assertGreater(operations, 20)
+        made: list[MortalPostgresStore] = []
+        begin = MortalPostgresStore.start
+
+        def start(store: MortalPostgresStore, reactor: Any) -> Any:
+            made.append(store)
+            return begin(store, reactor)
+
+        self.patch(MortalPostgresStore, "start", start)
+        # What the first has opened, as a reactor does, stays.
+        history(0, places, clients=1, operations=1)
+        before = open_files()
+        operations, _ = history(1, places, clients=3, operations=100)
+        self.assertGreater(operations, 100)
+        self.assertGreater(len(made), 3)
+        self.assertEqual(open_files(), before)
 
     def finds(self, name: str) -> None:
         """A mistake in the store is found within ten histories."""
