@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc.errors import Aborted, Code, NotFound, RPCError
+from twisted_rpc.errors import Aborted, Code, NotFound, RPCError, refusal
 
 
 class ConstructionTests(SynchronousTestCase):
@@ -41,3 +41,32 @@ class ConstructionTests(SynchronousTestCase):
             "RPCError takes a Code and a message, not 'no such book'",
         )
         self.assertRaises(TypeError, NotFound, "NOT_FOUND", "no such book")
+
+
+class ShownTests(SynchronousTestCase):
+    """
+    What a person sees of an error.
+    """
+
+    def test_code_once(self) -> None:
+        """
+        The code stands there once, also where the sentence on the wire names it.
+        """
+        for error, text, shown in (
+            (
+                refusal(Code.RESOURCE_EXHAUSTED, "calls wait"),
+                "RESOURCE_EXHAUSTED: calls wait",
+                "<ResourceExhausted RESOURCE_EXHAUSTED 'calls wait', executed=no>",
+            ),
+            (
+                RPCError(Code.NOT_FOUND, "no account"),
+                "NOT_FOUND: no account",
+                "<NotFound NOT_FOUND 'no account', executed=yes>",
+            ),
+            (
+                RPCError(Code.ABORTED),
+                "ABORTED",
+                "<Aborted ABORTED '', executed=yes>",
+            ),
+        ):
+            self.assertEqual((str(error), repr(error)), (text, shown))

@@ -146,8 +146,10 @@ class RPCError(Exception):
             )
             if value is not None
         )
+        # A refusal's sentence names the code, for who sees nothing else.
+        text = self.message.removeprefix(f"{self.code.name}: ")
         return (
-            f"<{type(self).__name__} {self.code.name} {self.message!r}, "
+            f"<{type(self).__name__} {self.code.name} {text!r}, "
             f"executed={self.executed}{extra}>"
         )
 
