@@ -39,11 +39,23 @@ service Calculator {
     @readonly void never();
 }
 service Other { oneway void note(list items) }
+enum Size { SMALL, LARGE = "large" }
+struct Box { Size size; list<Colour> colours; Box? inside = null }
+@open enum Colour { RED }
+/** Nothing like it. */
+exception Sold { @sensitive string buyer; list<Size> left; }
+service Shop {
+    @readonly int price(Size size, int count = 1) throws Sold;
+    @readonly int weight(list<Box> boxes) throws Sold;
+}
 """
 
 
 class Implementation:
-    """Both services."""
+    """All services."""
+
+    def __init__(self, idl: Any) -> None:
+        self.idl = idl
 
     def add(self, a: int, b: int) -> int:
         """The sum."""
@@ -65,6 +77,16 @@ class Implementation:
         """Runs until it is cancelled."""
         return Deferred()
 
+    def price(self, size: Any, count: int) -> int:
+        """Sold out, but for one."""
+        if count > 1:
+            raise self.idl.Sold(buyer="Ann", left=[self.idl.Size.LARGE])
+        return 3
+
+    def weight(self, boxes: list[Any]) -> int:
+        """No."""
+        raise self.idl.Sold(buyer="", left=[], message="Never\nmind.")
+
     def note(self, items: list[Any]) -> None:
         """Nothing."""
 
@@ -80,8 +102,8 @@ class AskingTests(SynchronousTestCase):
         """
         self.idl = load_idl_text(IDL)
         registry = Registry()
-        registry.register(self.idl.ICalculator, Implementation())
-        registry.register(self.idl.IOther, Implementation())
+        for interface in (self.idl.ICalculator, self.idl.IOther, self.idl.IShop):
+            registry.register(interface, Implementation(self.idl))
         self.pair = connect(registry)
         self.addCleanup(self.pair.close)
 
@@ -234,6 +256,49 @@ class AskingTests(SynchronousTestCase):
             err, "twisted-rpc: UNIMPLEMENTED: Method not found: Calculator.subtract\n"
         )
 
+    def test_declared(self) -> None:
+        """
+        An exception that the IDL declares is told with its name and its members,
+        from a file too that does not know it.
+        """
+        status, out, err = self.ask("call", "Shop.price", "large", "2")
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(
+            err,
+            'twisted-rpc: FAILED_PRECONDITION: Sold {"buyer":"Ann","left":["large"]}:'
+            " Nothing like it.\n",
+        )
+        path = self.mktemp()
+        Path(path).write_text(
+            "service Shop { @readonly int weight(list boxes); }", encoding="utf-8"
+        )
+        _, _, err = self.ask("call", "Shop.weight", "[]", "--idl", path)
+        self.assertEqual(
+            err,
+            'twisted-rpc: FAILED_PRECONDITION: Sold {"buyer": "", "left": []}:'
+            " Never mind.\n",
+        )
+
+    def test_unknown_value(self) -> None:
+        """
+        A value that an enum does not have is told with those it has, wherever in
+        an argument it stands.
+        """
+        box = '{"size": "%s", "colours": ["BLUE"], "inside": {"size": "%s"}}'
+        sizes = "Size has SMALL, large"
+        for words, said in (
+            (["Shop.price", "LARGE"], f"size: unknown value 'LARGE'; {sizes}"),
+            (["Shop.price", "--json", '["x"]'], f"size: unknown value 'x'; {sizes}"),
+            (
+                ["Shop.weight", f"[{box % ('SMALL', 'y')}]"],
+                f"boxes[0].inside.size: unknown value 'y'; {sizes}",
+            ),
+        ):
+            status, _, err = self.ask("call", *words)
+            self.assertEqual(status, 2)
+            self.assertIn(said, err)
+            self.assertEqual(err.count("\n"), 1)
+
     def test_list(self) -> None:
         """
         A line for each service.
@@ -241,7 +306,8 @@ class AskingTests(SynchronousTestCase):
         status, out, _ = self.ask("list")
         self.assertEqual(status, 0)
         self.assertEqual(
-            [line.split()[0] for line in out.splitlines()], ["Calculator", "Other"]
+            [line.split()[0] for line in out.splitlines()],
+            ["Calculator", "Other", "Shop"],
         )
 
     def test_describe(self) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted_rpc.client import Client
-from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.idl import MethodSchema, ServiceSchema, load_idl
+from twisted_rpc.idl.model import Enum, Struct, Type, Union_
 from twisted_rpc.tools.asking import (
     add_endpoint,
     asking,
@@ -86,13 +88,68 @@ async def call(client: Client, args: argparse.Namespace) -> str:
         params = json.dumps(given, allow_nan=False).encode()
     except ValueError as error:
         raise MistakeError(str(error)) from error
-    values = method.decode_params(params)[: len(given)]
+    values = _decoded(method, params)[: len(given)]
     try:
         proxy = client.proxy(service, metadata=dict(args.metadata))
     except ValueError as error:
         raise MistakeError(f"--metadata: {error}") from error
-    result = await getattr(proxy, method.name)(*values)
+    try:
+        result = await getattr(proxy, method.name)(*values)
+    except RPCError as error:
+        raise _with_members(method, error) from error
     return method.encode_result(result).decode()
+
+
+def _decoded(method: MethodSchema, params: bytes) -> Sequence[Any]:
+    try:
+        return method.decode_params(params)
+    except InvalidValue as error:
+        if not error.reason.startswith("unknown value"):
+            raise
+        name = re.split(r"[.\[]", error.path)[0]
+        types = [each.model.type for each in method.params if each.name == name]
+        known = "".join(
+            f"; {enum.name} has {', '.join(each.wire_value for each in enum.values)}"
+            for enum in _enums(types)
+        )
+        raise MistakeError(f"{error}{known}") from error
+
+
+def _enums(types: Iterable[Type]) -> list[Enum]:
+    """
+    @return: all that occur in values of these types, and have no other values.
+    """
+    left = list(types)
+    found: dict[int, Any] = {}
+    while left:
+        type_ = left.pop()
+        it = type_.definition
+        left += type_.args
+        if it is None or id(it) in found:
+            continue
+        found[id(it)] = it
+        structs = it.structs if isinstance(it, Union_) else [it]
+        for struct in structs:
+            if isinstance(struct, Struct):
+                left += [field.type for field in struct.all_fields]
+    return [it for it in found.values() if isinstance(it, Enum) and not it.open]
+
+
+def _with_members(method: MethodSchema, error: RPCError) -> RPCError:
+    """
+    @return: an exception of the IDL's with its name and members in its text, which
+        say more than the code; any other error as it is.
+    """
+    declared = method.encode_exception(error)
+    if declared is not None:
+        name, members = declared.type, declared.data.decode()
+    elif error.type is not None:
+        # Declared after the IDL file that is used here was written.
+        name, members = error.type, json.dumps(error.data)
+    else:
+        return error
+    text = f"{name} {members}" + (f": {error.message}" if error.message else "")
+    return RPCError(error.code, text, remote=error.remote)
 
 
 async def _reflected(client: Client, name: str) -> ServiceSchema:
