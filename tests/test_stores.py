@@ -80,6 +80,8 @@ class NamedStoreTests(SynchronousTestCase):
         for text, said in (
             ("disk", "there is no store 'disk'; write memory"),
             ("sqlit:x.db", "did you mean sqlite?"),
+            ("calls.db", "no store 'calls.db'; did you mean sqlite:calls.db?"),
+            ("var/calls", "did you mean sqlite:var/calls?"),
             ("sqlite:", "sqlite: '' names no file"),
             ("sqlite::memory:", "sqlite: ':memory:' names no file"),
             ("sqlite:file:x.db", "'file:x.db' is a URI; write the path alone"),

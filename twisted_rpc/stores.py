@@ -77,6 +77,9 @@ def named_store(text: str, *, node: str = "", create: bool = True) -> Any:
     make = _KINDS.get(kind)
     if make is None:
         hint = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.7)
+        if not hint and kind == text and ("." in text or "/" in text):
+            # It looks like a file.
+            hint = [f"sqlite:{text}"]
         meant = f"did you mean {hint[0]}?" if hint else f"write {_FORMS}"
         raise ValueError(f"there is no store {kind!r}; {meant}")
     return make(rest, {"node": node, "create": create})
