@@ -135,6 +135,14 @@ class ImplementationTests(SynchronousTestCase):
         ):
             error = self.assertRaises(UnusableError, self.matched, two, *wrong)
             self.assertIn(said, str(error))
+        for text in ("@.right", "A=@.right"):
+            error = self.assertRaises(UnusableError, self.matched, two, text)
+            meant = text.replace("@", self.package)
+            self.assertIn(f"did you mean its class: --impl {meant}.Both?", str(error))
+        # It is an implementation itself, or nothing there is one.
+        for name in ("later", "nowhere"):
+            found = self.matched(f"service A {{ void {name}() }}", "@.right")
+            self.assertEqual(found, [("A", "module")])
         other = "service B { string name() } service C { int count() }"
         error = self.assertRaises(UnusableError, self.matched, other, "@.right.Adder")
         self.assertIn("it fits none of B and C", str(error))

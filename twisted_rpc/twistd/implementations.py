@@ -77,6 +77,8 @@ def match(
 
     @raise UnusableError: there is none, or more than one.
     """
+    for one in given:
+        _check_module(one, services)
     chosen = [(_named(one, services), one) for one in given if one.service]
     taken = {service.wire_name for service, _ in chosen}
     for one in given:
@@ -179,6 +181,28 @@ def _check_arguments(found: Any, text: str) -> None:
             f"--impl {text}: the {what} cannot be called without arguments ({error});"
             " name a function that makes it"
         ) from None
+
+
+def _check_module(one: Given, services: Sequence[ServiceSchema]) -> None:
+    """
+    A module may be an implementation itself.  One that has none of the methods,
+    and a class that has, was named for that.
+    """
+    module = one.implementation
+    wanted = {name for service in services for name in service.by_name}
+    if not isinstance(module, types.ModuleType) or wanted & vars(module).keys():
+        return
+    fits = {
+        name: len(wanted & {each for base in it.__mro__ for each in vars(base)})
+        for name, it in vars(module).items()
+        if isinstance(it, type) and not name.startswith("_")
+    }
+    meant = max(fits, key=fits.__getitem__, default="")
+    if meant and fits[meant]:
+        raise UnusableError(
+            f"--impl {one.text}: that is a module without the methods; did you mean its"
+            f" class: --impl {one.text}.{meant}?"
+        )
 
 
 def _named(one: Given, services: Sequence[ServiceSchema]) -> ServiceSchema:
