@@ -24,6 +24,7 @@ from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.endpoints import EndpointError, server_endpoint
 from twisted_rpc.errors import IDLError
 from twisted_rpc.idl import Schema, ServiceSchema, load_idl
+from twisted_rpc.printing import to_whoever_reads
 from twisted_rpc.quantities import duration, size
 from twisted_rpc.server import RegistrationError, Registry, Server
 from twisted_rpc.server.promises import cannot
@@ -252,7 +253,8 @@ class Options(usage.Options):
         self._add_app_dir()
         self._register(self._read_idl())
         if self["check"]:
-            print(report(self.registry, self))  # noqa: T201 - what --check is for
+            with to_whoever_reads():
+                print(report(self.registry, self))  # noqa: T201 - what --check is for
             sys.exit(0)
 
     def _read_values(self) -> None:
@@ -375,7 +377,8 @@ class Options(usage.Options):
         """
         Print the versions and exit.
         """
-        print(f"twisted_rpc {__version__}, Twisted {twisted.__version__}")  # noqa: T201 - what --version is for
+        with to_whoever_reads():
+            print(f"twisted_rpc {__version__}, Twisted {twisted.__version__}")  # noqa: T201 - what --version is for
         sys.exit(0)
 
     # -- words ---------------------------------------------------------------------------

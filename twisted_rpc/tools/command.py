@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted_rpc._version import __version__
+from twisted_rpc.printing import to_whoever_reads
 from twisted_rpc.tools.commands.breaking import BREAKING
 from twisted_rpc.tools.commands.call import CALL
 from twisted_rpc.tools.commands.check import CHECK
@@ -20,7 +21,7 @@ from twisted_rpc.tools.commands.generate import GENERATE
 from twisted_rpc.tools.commands.list import LIST
 from twisted_rpc.tools.commands.records import RECORDS
 from twisted_rpc.tools.commands.sessions import SESSIONS
-from twisted_rpc.tools.subcommand import TOLD, failure
+from twisted_rpc.tools.subcommand import FOUND, TOLD, failure
 
 #: In the order in which C{--help} lists them.
 COMMANDS: Final = (
@@ -74,9 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     @return: the exit status.
     """
-    args = parser().parse_args(argv)
-    try:
-        status: int = args.run(args)
-    except TOLD as error:
-        return failure(error)
+    status: int = FOUND
+    with to_whoever_reads():
+        args = parser().parse_args(argv)
+        try:
+            status = args.run(args)
+        except TOLD as error:
+            status = failure(error)
     return status

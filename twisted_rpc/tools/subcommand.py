@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from twisted_rpc.errors import IDLError, InvalidValue, RPCError
+from twisted_rpc.printing import to_whoever_reads
 
 #: Does what was asked for, and gives the exit status.
 Run = Callable[[argparse.Namespace], int]
@@ -108,10 +109,11 @@ def in_reactor(main: Callable[[Any, argparse.Namespace], Any]) -> Run:
         status: list[int] = []
 
         async def until_done(reactor: Any) -> None:
-            try:
-                status.append(await main(reactor, args))
-            except TOLD as error:
-                status.append(failure(error))
+            with to_whoever_reads():
+                try:
+                    status.append(await main(reactor, args))
+                except TOLD as error:
+                    status.append(failure(error))
 
         def start(reactor: Any) -> Deferred[None]:
             return ensureDeferred(until_done(reactor))
