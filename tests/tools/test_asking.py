@@ -310,6 +310,46 @@ class AskingTests(SynchronousTestCase):
             ["Calculator", "Other", "Shop"],
         )
 
+    def test_describe_types(self) -> None:
+        """
+        What structs, enums and exceptions are is shown after the methods that name
+        them, with what those need.
+        """
+        _, out, _ = self.ask("describe", "Shop")
+        methods, _, types = out.partition("\n\nenum ")
+        self.assertIn("    int weight(list<Box> boxes)", methods)
+        self.assertEqual(
+            "enum " + types,
+            """\
+enum Size {
+    SMALL,
+    LARGE = "large",
+}
+
+// Nothing like it.
+exception Sold {
+    @sensitive string buyer;
+    list<Size> left;
+}
+
+struct Box {
+    Size size;
+    list<Colour> colours;
+    Box? inside;
+}
+
+@open
+enum Colour {
+    RED,
+}
+""",
+        )
+        _, out, _ = self.ask("describe", "Shop.price")
+        self.assertIn("enum Size", out)
+        self.assertNotIn("Box", out)
+        _, out, _ = self.ask("describe", "Calculator.add")
+        self.assertTrue(out.endswith("runs at most once\n"), out)
+
     def test_describe(self) -> None:
         """
         Methods are shown with their documentation, class and timeout.

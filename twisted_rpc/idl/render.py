@@ -33,7 +33,20 @@ def render(service: Service) -> str:
     """
     @return: IDL text.
     """
-    return _Rendering(service).text()
+    rendering = _Rendering()
+    rendering.need_service(service)
+    return rendering.text()
+
+
+def render_types(methods: Iterable[Method]) -> str:
+    """
+    @return: IDL text of the types that C{methods} take, return and raise, and of
+        those that these need.
+    """
+    rendering = _Rendering()
+    for method in methods:
+        rendering.need_method(method)
+    return rendering.text()
 
 
 class _Rendering:
@@ -41,27 +54,36 @@ class _Rendering:
     @ivar found: what is defined, in the order in which it is needed.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self) -> None:
         self.found: dict[int, Definition] = {}
-        self._service(service)
-        self._names = _unique_names(self.found.values())
+        self._names: dict[int, str] = {}
 
     def text(self) -> str:
         """
         The whole text, definitions with an empty line between them.
         """
+        self._names = _unique_names(self.found.values())
         return "\n".join(map(self._define, self.found.values()))
 
-    def _service(self, service: Service) -> None:
+    def need_service(self, service: Service) -> None:
+        """
+        Define a service, and before it what it needs.
+        """
         for base in service.bases:
-            self._service(base)
+            self.need_service(base)
         for method in service.own_methods:
-            self._type(method.result)
-            for field in method.params:
-                self._type(field.type)
-            for struct in method.throws:
-                self._definition(struct)
+            self.need_method(method)
         self.found[id(service)] = service
+
+    def need_method(self, method: Method) -> None:
+        """
+        Define what a method needs.
+        """
+        self._type(method.result)
+        for field in method.params:
+            self._type(field.type)
+        for struct in method.throws:
+            self._definition(struct)
 
     def _type(self, type_: Type) -> None:
         if type_.definition is not None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Iterable
 from typing import Final
 
 from twisted_rpc.client import Client
 from twisted_rpc.idl import MethodSchema, ServiceSchema
+from twisted_rpc.idl.render import render_types
 from twisted_rpc.tools.asking import (
     add_endpoint,
     asking,
@@ -33,13 +36,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def describe(client: Client, args: argparse.Namespace) -> str:
     """
-    @return: services, or one, or one method, as the IDL has them.
+    @return: services, or one, or one method, as the IDL has them, and their types.
     """
     service_name, _, method_name = (args.name or "").partition(".")
     names = [service_name] if service_name else sorted(await services_of(client))
     services = [await reflected(client, name) for name in names]
     if method_name:
-        return _described_method(method_of(services[0], method_name))
+        method = method_of(services[0], method_name)
+        return "\n\n".join([_described_method(method), *_types([method])])
     return "\n\n".join(map(_described, services))
 
 
@@ -50,7 +54,17 @@ def _described(service: ServiceSchema) -> str:
             "",
             *("    " + line for line in _described_method(method).splitlines()),
         ]
-    return "\n".join(line.rstrip() for line in lines)
+    text = "\n".join(line.rstrip() for line in lines)
+    return "\n\n".join([text, *_types(service.by_name.values())])
+
+
+def _types(methods: Iterable[MethodSchema]) -> list[str]:
+    """
+    @return: what the types are that these methods name, if they name any.
+    """
+    text = render_types(each.model for each in methods).rstrip("\n")
+    # As the documentation of methods is shown.
+    return [re.sub("(?m)^( *)///", r"\1//", text)] if text else []
 
 
 def _described_method(method: MethodSchema) -> str:
@@ -87,7 +101,7 @@ def _doc(doc: str | None, indent: str) -> list[str]:
 
 DESCRIBE: Final = Subcommand(
     name="describe",
-    summary="show the methods of services, with their documentation",
+    summary="show the methods and types of services, with their documentation",
     add_arguments=_add_arguments,
     run=asking(describe),
     examples="""\
