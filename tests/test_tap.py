@@ -430,6 +430,31 @@ class ServingTests(TapTestCase):
         """
         return int(lines[-1].rstrip().rpartition(":")[2].split()[0].rstrip('",}'))
 
+    def asked(self, port: int, method: str, *params: int) -> socket.socket:
+        """
+        @return: a connection on which a call was sent.
+        """
+        body = json.dumps(
+            {
+                "request_id": method,
+                "service": "A",
+                "method": method,
+                "params": params,
+                "timestamp": time.time(),
+            }
+        ).encode()
+        connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        connection.sendall(len(body).to_bytes(4, "big") + body)
+        return connection
+
+    def result(self, connection: socket.socket) -> Any:
+        """
+        @return: the result of the call.
+        """
+        with connection.makefile("rb") as answers:
+            size = int.from_bytes(answers.read(4), "big")
+            return json.loads(answers.read(size))["result"]
+
     def test_serves_and_drains(self) -> None:
         """
         It serves what it says, and a signal lets calls end before it does.
@@ -439,26 +464,13 @@ class ServingTests(TapTestCase):
                 "--listen", "tcp:0:interface=127.0.0.1", reactor=reactor
             ) as (process, lines):
                 self.assertIn("serving A (3 methods) on tcp:127.0.0.1:", lines[-1])
-                asked = socket.create_connection(
-                    ("127.0.0.1", self.port(lines)), timeout=20
-                )
-                body = json.dumps(
-                    {
-                        "request_id": "a",
-                        "service": "A",
-                        "method": "g",
-                        "params": [],
-                        "timestamp": time.time(),
-                    }
-                ).encode()
-                asked.sendall(len(body).to_bytes(4, "big") + body)
-                time.sleep(0.1)
-                process.send_signal(signal.SIGTERM)
-                answer = b""
-                while part := asked.recv(4096):
-                    answer += part
-                asked.close()
-                self.assertEqual(json.loads(answer[4:])["result"], 7)
+                port = self.port(lines)
+                with self.asked(port, "g") as slow, self.asked(port, "f", 5) as quick:
+                    self.assertEqual(self.result(quick), 5)
+                    # So it has read the other one, too.
+                    process.send_signal(signal.SIGTERM)
+                    self.assertEqual(self.result(slow), 7)
+                    self.assertEqual(slow.recv(1), b"")
                 self.assertEqual(process.wait(20), -signal.SIGTERM)
 
     def test_port_taken(self) -> None:
