@@ -33,6 +33,8 @@ class BrokenPipeTests(SynchronousTestCase):
         """
         reader, writer = os.pipe()
         os.close(reader)
+        self.broken = os.dup(writer)
+        self.addCleanup(os.close, self.broken)
         self.out = os.fdopen(writer, "w", encoding="utf-8")
         # What is left in it goes out without a complaint, too.
         self.addCleanup(self.out.close)
@@ -98,5 +100,13 @@ class BrokenPipeTests(SynchronousTestCase):
         words = ["--idl", str(idl), "--impl", impl, "--app-dir", str(idl.parent)]
         error = self.assertRaises(SystemExit, options.parseOptions, [*words, "--check"])
         self.assertFalse(error.code)
-        error = self.assertRaises(SystemExit, options.opt_version)
-        self.assertFalse(error.code)
+
+    def test_told(self) -> None:
+        """
+        And its help and its version.
+        """
+        for tell in (_tap.Options().opt_help, _tap.Options().opt_version):
+            # What is written after the first goes nowhere.
+            os.dup2(self.broken, self.out.fileno())
+            error = self.assertRaises(SystemExit, tell)
+            self.assertFalse(error.code)

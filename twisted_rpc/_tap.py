@@ -373,6 +373,14 @@ class Options(usage.Options):
                         f"{method.model.place}: {cannot(method, self.store)}"
                     )
 
+    def opt_help(self) -> None:
+        """
+        Display this help and exit.
+        """
+        with to_whoever_reads():
+            super().opt_help()
+        sys.exit(0)
+
     def opt_version(self) -> None:
         """
         Print the versions and exit.
