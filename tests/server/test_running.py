@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import sys
 import threading
 from typing import Any
 
@@ -218,6 +220,26 @@ class RunningTests(SynchronousTestCase):
         self.fire()
         self.assertEqual([self.pair.result(each) for each in answers], [1, 2])
         self.assertEqual(len({call.id for call in self.work.calls}), 2)
+
+    def test_forgotten(self) -> None:
+        """
+        A call that nobody waits for any more goes without a word, in whatever
+        order the interpreter takes its parts apart.
+        """
+        seen: list[Any] = []
+        self.patch(sys, "unraisablehook", seen.append)
+        waiting: list[Any] = [Deferred()]
+
+        async def wait() -> None:
+            await waiting[0]
+
+        running = wait()
+        answer = start(running, contextvars.copy_context(), None)
+        running.close()
+        del answer
+        waiting.clear()
+        gc.collect()
+        self.assertEqual(seen, [])
 
     def test_cancelled_by_itself(self) -> None:
         """

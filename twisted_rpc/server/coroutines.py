@@ -129,6 +129,10 @@ def _rest(
         value, error = None, None
         try:
             value = yield awaited
+        except GeneratorExit:
+            # Nobody waits for it any more, and it may be closed already.
+            coroutine.close()
+            raise
         except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to catch
             error = raised
         try:
