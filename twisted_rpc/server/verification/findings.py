@@ -160,13 +160,22 @@ def underlying(function: Any) -> Any:
 
 
 def _class_source(cls: type) -> str:
+    path, line = _class_place(cls)
+    return f"{relative(path)}:{line}" if line else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _class_place(cls: type) -> tuple[str, int]:
+    """
+    @return: its file and line.  To find them takes the time of reading the whole
+        file, and a simulation registers the same class in each life of a server.
+    """
     try:
         path = inspect.getsourcefile(cls)
-        line = inspect.getsourcelines(cls)[1]
+        return os.fspath(path or ""), inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
         # Built in, or made while the program runs.
-        return ""
-    return f"{relative(os.fspath(path or ''))}:{line}"
+        return "", 0
 
 
 def _counted(findings: Sequence[Finding], word: str) -> str:

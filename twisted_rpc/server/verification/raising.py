@@ -9,6 +9,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from twisted_rpc.idl.python.exceptions import DeclaredException
@@ -33,6 +34,7 @@ def raised(function: Any) -> Iterator[tuple[type[DeclaredException], str]]:
             yield found, f"{path}:{first + statement.lineno - 1}"
 
 
+@lru_cache(maxsize=1024)
 def _parsed(function: Any) -> tuple[ast.AST, int]:
     """
     @return: the text of a function, and the line of its file that it begins on.
