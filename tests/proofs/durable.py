@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from tests.proofs.simulated import FAILURES, IDL, Ledger, entry_of, work
+from tests.proofs.simulated import FAILURES, entry_of, ledgers, work
 from twisted_rpc import Registry, current_call, load_idl
 from twisted_rpc.delivery.sql.sqlite import SQLiteStore
 from twisted_rpc.errors import Aborted, RPCError
@@ -162,7 +162,6 @@ def simulate_durably(seed: int, folder: Path, **options: Any) -> Simulation:
     """
     servers = 1 + seed % 3
     shared = servers > 1 and seed % 2 == 0
-    entries: dict[str, Counter[int]] = {}
     paths = {
         f"server-{number}": folder / f"{0 if shared else number}.db"
         for number in range(servers)
@@ -174,10 +173,7 @@ def simulate_durably(seed: int, folder: Path, **options: Any) -> Simulation:
         database.close()
 
     def registry(node: ServerNode) -> Registry:
-        made = Registry()
-        made.register(
-            IDL.ILedger, Ledger(node, entries.setdefault(node.name, Counter()))
-        )
+        made = ledgers(node)
         made.register(BOOK.IBook, Book())
         return made
 

@@ -106,8 +106,8 @@ async def call_plainly(caller: Caller, entry: int) -> None:
     behind = caller.simulation.skew + caller.random.random()
     message = {
         "request_id": f"plain-{entry}",
-        "service": "Ledger",
-        "method": caller.random.choice(["book", "put"]),
+        "service": caller.random.choice(["Ledger", "Tally"]),
+        "method": caller.random.choice(["book", "put", "enter"]),
         "params": [entry],
         "timestamp": caller.simulation.clock.seconds() - behind,
     }
@@ -176,14 +176,27 @@ async def steal(caller: Caller) -> None:
     await told(caller, stranger.ask(hello))
     service, method = asked.method.split(".")
     params = json.loads(asked.params)
-    changed = caller.random.random() < 0.3
+    if caller.random.random() < 0.3:
+        params = _changed(params)
     repeated = {
         "request_id": request_id,
         "service": service,
         "method": method,
-        "params": [params[0] + 1, *params[1:]] if changed else params,
+        "params": params,
         "timestamp": asked.timestamp,
         "ext": {"timeout": 2000},
     }
     await told(caller, stranger.ask(repeated))
     stranger.transport.loseConnection()
+
+
+def _changed(params: list[Any]) -> list[Any]:
+    """
+    Others than these, if there are any.
+    """
+    if not params:
+        return params
+    first, *more = params
+    if isinstance(first, dict):
+        return [{**first, "entry": first["entry"] + 1}, *more]
+    return [first + 1, *more]

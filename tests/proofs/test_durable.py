@@ -90,4 +90,4 @@ class DurableMutantTests(SynchronousTestCase):
             return found
 
         self.patch(Transitions, "transact", forgetful)
-        self.finds("I1", "I3")
+        self.finds("I1", "I3", "I4")

@@ -4,6 +4,7 @@ A few seeds of the simulation; C{python -m tests.proofs simulation} has 10,000.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,8 @@ from twisted_rpc.delivery.records import Record
 from twisted_rpc.delivery.table import Verdict, judge_session
 from twisted_rpc.server.straight import StraightProtocol
 from twisted_rpc.testing.simulation import Violation, for_each_seed
+from twisted_rpc.wire.alike import BEGINNING, PARAMS
+from twisted_rpc.wire.messages import REPLY_RESULT, CallTemplate
 
 #: Seeds that each run of the tests simulates.
 SEEDS = 30
@@ -92,7 +95,7 @@ class MutantTests(SynchronousTestCase):
         What was acknowledged runs again.
         """
         self.mistake(Verdict.STALE, Verdict.RUN)
-        self.finds("I1", "I7")
+        self.finds("I1", "I4", "I7")
 
     def test_no_fingerprint(self) -> None:
         """
@@ -139,7 +142,7 @@ class MutantTests(SynchronousTestCase):
             link._ack = link._next_seq
 
         self.patch(Link, "_refresh", early)
-        self.finds("I16")
+        self.finds("I7", "I16")
 
     def test_straight_way_forgets(self) -> None:
         """
@@ -155,3 +158,88 @@ class MutantTests(SynchronousTestCase):
 
         self.patch(StraightProtocol, "_go_straight", forgetting)
         self.finds("I1", "I3")
+
+    def straight(self, mistake: Callable[[StraightProtocol, bytes, Any], Any]) -> None:
+        """What the loop over frames comes to is changed."""
+        go = StraightProtocol._go_straight
+
+        def mistaken(protocol: StraightProtocol, *some: Any) -> Any:
+            return mistake(protocol, some[3], go(protocol, *some))
+
+        self.patch(StraightProtocol, "_go_straight", mistaken)
+
+    def test_method_of_the_call_before(self) -> None:
+        """
+        A call that goes the long way, behind one that does not, runs the method of
+        that one: the text that names its own is taken for known.
+        """
+
+        def mistake(protocol: StraightProtocol, data: bytes, gone: Any) -> Any:
+            taken, offset, rest, (_, method, tail) = gone
+            connection = protocol.connection
+            begin = BEGINNING + f"{connection.prefix}{connection.seq + 1}".encode()
+            start = offset + 4 + len(begin)
+            middle = data[start : data.find(PARAMS, start) + len(PARAMS)]
+            return taken, offset, rest, (middle, method, tail)
+
+        self.straight(mistake)
+        self.finds("I4")
+
+    def test_answer_of_the_call_before(self) -> None:
+        """
+        Two calls get each other's answers.
+        """
+
+        def mistake(protocol: StraightProtocol, _: bytes, gone: Any) -> Any:
+            out = protocol._out
+            if len(out) >= 10 and out[-8] == out[-3] == REPLY_RESULT:
+                out[-7], out[-2] = out[-2], out[-7]
+            return gone
+
+        self.straight(mistake)
+        self.finds("I2")
+
+    def test_record_of_the_call_before(self) -> None:
+        """
+        A call is kept under the number of the next one.
+        """
+
+        def mistake(protocol: StraightProtocol, _: bytes, gone: Any) -> Any:
+            assert protocol.session is not None
+            noted, seq = protocol.session.noted, protocol.connection.seq
+            if seq in noted:
+                noted[seq + 1] = noted.pop(seq)
+            return gone
+
+        self.straight(mistake)
+        self.finds("I1", "I2", "I3", "I4")
+
+    def test_parameters_of_the_call_before(self) -> None:
+        """
+        A client writes the parameters of one call under the id of the next.
+        """
+        first = CallTemplate.first
+        before = [b"[]"]
+
+        def mistaken(
+            template: Any, request_id: bytes, params: bytes, *more: Any
+        ) -> Any:
+            before.append(params)
+            return first(template, request_id, before[-2], *more)
+
+        self.patch(CallTemplate, "first", mistaken)
+        self.finds("I13")
+
+    def test_result_of_the_call_before(self) -> None:
+        """
+        A client takes the answer to one call for that to another.
+        """
+        answered = Call.answered
+        before: list[Any] = []
+
+        def mistaken(call: Call, message: Any) -> None:
+            before.append(message)
+            answered(call, before[-2:][0])
+
+        self.patch(Call, "answered", mistaken)
+        self.finds("I2", "I13")

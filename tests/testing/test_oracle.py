@@ -12,9 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_rpc import Registry
+from twisted_rpc.call import Request
+from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.memory import MemoryStore
 from twisted_rpc.delivery.records import Record
 from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing.simulation.clock import NodeClock, SimulatedClock
 from twisted_rpc.testing.simulation.network import Host
 from twisted_rpc.testing.simulation.oracle import Called, Oracle
@@ -58,7 +62,9 @@ class OracleTests(SynchronousTestCase):
             decode=msgspec.json.decode,
         )
         call: Any = Deferred()
-        vars(call).update(target=target, id=request_id, deadline=5.0, seq=1)
+        vars(call).update(
+            target=target, params=b"[1]", id=request_id, deadline=5.0, seq=1
+        )
         return self.oracle.calling("client-0", call)
 
     def says(self, invariant: str) -> None:
@@ -69,12 +75,18 @@ class OracleTests(SynchronousTestCase):
             self.oracle.violation,
         )
 
+    def ran(self, result: bytes = b"7") -> None:
+        """The call has run."""
+        asked = self.oracle.asked["s:1"]
+        asked.runs.append("server-0")
+        asked.returned.add(result)
+
     def test_nothing(self) -> None:
         """
         A call, its run and its answer.
         """
         called = self.called()
-        self.oracle.asked["s:1"].runs.append("server-0")
+        self.ran()
         self.oracle.replied(self.ada, 1, reply())
         called.call.callback(7)
         self.oracle.close({1})
@@ -86,6 +98,7 @@ class OracleTests(SynchronousTestCase):
         I10: an attempt has one answer.
         """
         self.called()
+        self.ran()
         self.oracle.replied(self.ada, 1, reply())
         self.oracle.replied(self.ada, 1, reply())
         self.says("I10")
@@ -131,6 +144,8 @@ class OracleTests(SynchronousTestCase):
         """
         self.called()
         self.oracle.asked["s:1"].delivery = "once"
+        self.ran()
+        self.ran(b"8")
         self.oracle.requested(self.ada, 2, request())
         self.oracle.replied(self.ada, 1, reply())
         self.oracle.replied(self.ada, 2, reply(result=b"8"))
@@ -240,6 +255,206 @@ class OracleTests(SynchronousTestCase):
         self.oracle.close(set())
         self.assertIsNone(self.oracle.violation)
         self.failureResultOf(called.call, RPCError)
+
+    def test_sent_as_another(self) -> None:
+        """
+        I13: what is sent is what was called.
+        """
+        called = self.called()
+        called.call.id = "s:2"
+        self.oracle.asked["s:1"].refused = 1
+        self.oracle.requested(self.ada, 1, request("s:2", b"[2]"))
+        self.says("I13")
+
+    def test_answer_of_another(self) -> None:
+        """
+        I2: a result on the wire is that of a run too.
+        """
+        self.called()
+        self.ran()
+        self.oracle.replied(self.ada, 1, reply(result=b"8"))
+        self.says("I2")
+
+    def test_error_of_another(self) -> None:
+        """
+        I2: and so is an exception of the IDL.
+        """
+        called = self.called()
+        self.oracle.asked["s:1"].failed.add(("Shut", b"{}"))
+        for data in (b"{}", b'{"until":5}'):
+            self.assertIsNone(self.oracle.violation)
+            ext = ReplyExt("ABORTED", "yes", "Shut", msgspec.Raw(data))
+            self.oracle.requested(self.ada, 1, request())
+            self.oracle.replied(self.ada, 1, ReplyMessage("s:1", error="no", ext=ext))
+        self.says("I2")
+        self.assertEqual(called.runs, 0)
+
+    def test_id_of_another(self) -> None:
+        """
+        I4: nobody is told that an id is another call's, unless somebody else has
+        used it.
+        """
+        called = self.called()
+        self.oracle.requested(self.eve, 2, request())
+        called.call.errback(RPCError(Code.ID_REUSED))
+        self.assertIsNone(self.oracle.violation)
+        self.failureResultOf(called.call, RPCError)
+        self.setUp()
+        called = self.called()
+        called.call.errback(RPCError(Code.ID_REUSED))
+        self.says("I4")
+        self.failureResultOf(called.call, RPCError)
+
+
+SHOP = load_idl_text(
+    """
+    @code("ABORTED") exception Shut { int until; }
+    service Shop {
+        int pay(int amount);
+        int sell(int amount) throws Shut;
+        @readonly int look(int amount);
+    }
+    service Stall { int pay(int amount); }
+    """
+)
+
+
+class Shop:
+    """
+    Says how much.
+    """
+
+    async def pay(self, amount: int) -> int:
+        return amount
+
+    def sell(self, amount: int) -> int:
+        raise SHOP.Shut(until=amount)
+
+    def look(self, amount: int) -> int:
+        return amount
+
+
+class RunTests(SynchronousTestCase):
+    """
+    What runs for a call is what it asked for.
+    """
+
+    def setUp(self) -> None:
+        self.oracle = Oracle(lambda: 0.0)
+        self.registry = Registry()
+        self.registry.register(SHOP.IShop, Shop())
+        self.registry.register(SHOP.IStall, Shop())
+        self.oracle.watch("server-0", self.registry, lambda: True)
+        self.ada = Host("client-0", 1, NodeClock(SimulatedClock(0.0)), "ada")
+
+    def run_for_pay(
+        self, name: str = "Shop.pay", args: tuple[int, ...] = (1,), **changed: Any
+    ) -> Any:
+        """Something runs for a call of C{Shop.pay(1)}."""
+        self.oracle.requested(self.ada, 1, request())
+        service, _, method = name.partition(".")
+        found = self.registry.services[service].methods[method]
+        given = {
+            "method": found.schema,
+            "params": b"[1]",
+            "id": "s:1",
+            "seq": 1,
+            **changed,
+        }
+        origin = SimpleNamespace(principal="ada")
+        made = Request(deadline=5.0, origin=origin, **given)
+        return made.run(found.function, *args)
+
+    def says(self, invariant: str) -> None:
+        """Its name."""
+        self.assertTrue(
+            str(self.oracle.violation).startswith(f"{invariant}: "),
+            self.oracle.violation,
+        )
+
+    def test_right(self) -> None:
+        """
+        The method, with the parameters; and what it comes to is the result.
+        """
+        self.successResultOf(Deferred.fromCoroutine(self.run_for_pay()))
+        self.oracle.replied(self.ada, 1, reply(result=b"1"))
+        self.assertIsNone(self.oracle.violation)
+        self.oracle.requested(self.ada, 1, request())
+        self.oracle.replied(self.ada, 1, reply(result=b"2"))
+        self.says("I2")
+
+    def test_another_method(self) -> None:
+        """
+        I4, of a method.
+        """
+        self.assertRaises(SHOP.Shut, self.run_for_pay, "Shop.sell")
+        self.says("I4")
+
+    def test_another_service(self) -> None:
+        """
+        I4, of a service.
+        """
+        self.run_for_pay("Stall.pay").close()
+        self.says("I4")
+
+    def test_another_name(self) -> None:
+        """
+        I4, of what the call says that it is.
+        """
+        method = self.registry.services["Stall"].methods["pay"].schema
+        self.run_for_pay(method=method).close()
+        self.says("I4")
+
+    def test_other_arguments(self) -> None:
+        """
+        I4, of what the implementation is given.
+        """
+        self.run_for_pay(args=(2,)).close()
+        self.says("I4")
+
+    def test_parameters_of_nobody(self) -> None:
+        """
+        I4, of parameters that were never written.
+        """
+        self.run_for_pay(args=(2,), params=b"[2]").close()
+        self.says("I4")
+
+    def test_nobody(self) -> None:
+        """
+        I4, of an id that was never written.
+        """
+        self.run_for_pay(id="s:2").close()
+        self.says("I4")
+
+    def test_resolved(self) -> None:
+        """
+        What a resolver knows of a run is its result, too.
+        """
+        found = self.registry.services["Shop"].methods["pay"]
+        found.resolver = lambda call: 5
+        self.oracle.watch("server-0", self.registry, lambda: True)
+        self.oracle.requested(self.ada, 1, request())
+        call = UnknownCall("Shop", "pay", "s:1", "ada")
+        self.assertEqual(found.resolver(call), 5)
+        self.oracle.replied(self.ada, 1, reply(result=b"5"))
+        self.assertIsNone(self.oracle.violation)
+
+    def test_more_often_than_sent(self) -> None:
+        """
+        I1: also what may run again runs once for each time that it was sent.
+        """
+        self.oracle.requested(
+            self.ada, 1, RequestMessage("s:1", "look", msgspec.Raw(b"[1]"), 1.0, "Shop")
+        )
+        for _ in range(2):
+            self.assertIsNone(self.oracle.violation)
+            self.run_for_pay("Shop.look")
+        self.assertIsNone(self.oracle.violation)
+        found = self.registry.services["Shop"].methods["look"]
+        again = Request(found.schema, b"[1]", "s:1", 5.0, SimpleNamespace(principal=""))
+        for _ in range(2):
+            again.run(found.function, 1)
+        self.says("I1")
 
 
 class StoreTests(SynchronousTestCase):

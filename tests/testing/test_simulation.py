@@ -251,6 +251,29 @@ class SimulationTests(SynchronousTestCase):
         self.assertEqual(one, other)
         self.assertEqual(simulations[0].oracle.outcomes, {"OK": 15})
 
+    def test_threads_together(self) -> None:
+        """
+        Calls in threads that come together end in their order, whichever takes
+        longest.
+        """
+        took = [0.02, 0.01, 0.0]
+        ended: list[int] = []
+
+        def takes_time(_: Counter, by: int) -> int:
+            time.sleep(took[by])
+            return by
+
+        async def block(caller: Caller) -> None:
+            counter = caller.client.proxy(IDL.ICounter)
+            for call in [
+                counter.block(by).addCallback(ended.append) for by in range(3)
+            ]:
+                await call
+
+        with patch.object(Counter, "block", takes_time):
+            Simulation(serve, clients=1, nemesis=PEACE).run(block, seconds=1)
+        self.assertEqual(ended, [0, 1, 2])
+
     def test_nonsense(self) -> None:
         """
         What cannot be simulated is refused.

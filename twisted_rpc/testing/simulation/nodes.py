@@ -83,7 +83,8 @@ class ServerNode(Node):
         simulation.oracle.watch(
             f"{self.name} life {self.life}", registry, lambda: clock.alive
         )
-        options = dict(simulation.server_options)
+        # Of several threads chance would say which ends first.
+        options = {"threads": 1, **simulation.server_options}
         if simulation.store is not None:
             options["dedup"] = simulation.store(self)
         self.server = Server(registry, reactor=clock, wall=self.wall, **options)

@@ -9,17 +9,19 @@ told, what ran for it on which server, and all that was written to the network.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from twisted_rpc.call import Request, current_call
 from twisted_rpc.delivery.bounds import with_room
+from twisted_rpc.delivery.doubt import UnknownCall
 from twisted_rpc.delivery.table import State
-from twisted_rpc.errors import Code, RPCError
+from twisted_rpc.errors import Code, InvalidValue, RPCError
 from twisted_rpc.testing.simulation.network import Host
 from twisted_rpc.wire.messages import ReplyMessage, RequestMessage
 
@@ -51,15 +53,20 @@ class Asked:
     @ivar attempts: on which connections it was written, in order.
     @ivar refused: answers that say that an attempt did not run.
     @ivar repeated: somebody else wrote it too, for whom it may have run after all.
+    @ivar written: each method and parameters it was written with, by whomever.
+    @ivar writes: how often.
     @ivar results: the different results it was answered with.
     @ivar runs: which servers ran it, in which life.
+    @ivar returned: what the runs came to, as it goes on the wire.
+    @ivar failed: the exceptions of the IDL that they raised, likewise.
     @ivar ran_with: the parameters of the first run.
     @ivar delivery: the class of its method, once it has run.
     """
 
     __slots__ = (
-        "attempts", "call", "delivery", "host", "method", "params", "principal",
-        "ran_with", "refused", "repeated", "results", "runs", "timestamp",
+        "attempts", "call", "delivery", "failed", "host", "method", "params", "principal",
+        "ran_with", "refused", "repeated", "results", "returned", "runs",
+        "timestamp", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, message: RequestMessage, host: Host) -> None:
@@ -72,23 +79,67 @@ class Asked:
         self.attempts: list[int] = []
         self.refused = 0
         self.repeated = False
+        self.written: set[tuple[str, bytes]] = set()
+        self.writes = 0
         self.results: set[bytes] = set()
+        self.returned: set[bytes] = set()
+        self.failed: set[tuple[str, bytes]] = set()
         self.runs: list[str] = []
         self.ran_with: bytes | None = None
         self.delivery = ""
+
+    def run(
+        self, schema: Any, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Any:
+        """
+        Call an implementation, and note what comes of it.
+        """
+        try:
+            result = function(*args)
+        except RPCError as error:
+            self._came_to(schema, Failure(error))
+            raise
+        if isinstance(result, Deferred):
+            return result.addBoth(partial(self._came_to, schema))
+        if isinstance(result, Awaitable):
+            return self._wait(schema, result)
+        return self._came_to(schema, result)
+
+    async def _wait(self, schema: Any, running: Awaitable[Any]) -> Any:
+        try:
+            result = await running
+        except RPCError as error:
+            self._came_to(schema, Failure(error))
+            raise
+        return self._came_to(schema, result)
+
+    def _came_to(self, schema: Any, outcome: Any) -> Any:
+        try:
+            if not isinstance(outcome, Failure):
+                self.returned.add(schema.encode_result(outcome))
+            elif isinstance(outcome.value, RPCError):
+                declared = schema.encode_exception(outcome.value)
+                if declared is not None:
+                    self.failed.add((declared.type, declared.data))
+        except InvalidValue:
+            # It does not fit the IDL, which is told as another error.
+            pass
+        return outcome
 
 
 class Called:
     """
     A call, as its caller sees it.
 
+    @ivar params: the text of its arguments.
     @ivar ids: under which it was asked.
     @ivar outcome: its result, or how it failed; C{...} while it goes on; L{DIED}:
         nobody heard of it.
     """
 
     __slots__ = (
-        "call", "delivery", "ended", "ids", "method", "number", "outcome", "timeout",
+        "call", "delivery", "ended", "ids", "method", "number", "outcome", "params",
+        "timeout",
     )  # fmt: skip
 
     def __init__(self, number: int, call: Any) -> None:
@@ -97,6 +148,7 @@ class Called:
         self.call = call
         self.method = f"{target.service}.{target.wire_name}"
         self.delivery: str = target.delivery
+        self.params: bytes = call.params
         self.timeout: float = target.timeout
         self.ids: dict[str, Asked] = {}
         self.outcome: Any = ...
@@ -106,6 +158,11 @@ class Called:
     def runs(self) -> int:
         """How often it was started."""
         return sum(len(asked.runs) for asked in self.ids.values())
+
+    @property
+    def repeated(self) -> bool:
+        """Whether somebody else used an id of it, too."""
+        return any(asked.repeated for asked in self.ids.values())
 
     def __repr__(self) -> str:
         return f"call {self.number} ({self.method}, {self.delivery})"
@@ -198,6 +255,8 @@ class Oracle:
             self.wrong("I13", f"{called} failed with {error!r}, which is no RPCError")
         elif error.code is Code.STALE_REQUEST and called.call.seq:
             self.wrong("I16", f"{called} was told {error}")
+        elif error.code is Code.ID_REUSED and not called.repeated:
+            self.wrong("I4", f"{called} was told {error}, and nobody else used its id")
 
     # -- what is on the wire ------------------------------------------------------------
 
@@ -216,11 +275,14 @@ class Oracle:
         if asked is None:
             asked = self.asked[request_id] = Asked(message, host)
             self._match(caller, request_id)
+        method, params = f"{message.service}.{message.method}", bytes(message.params)
+        asked.writes += 1
+        asked.written.add((method, params))
         if message.ext is None or not message.ext.oneway:
             owed = (connection, request_id)
             self._owed[owed] = self._owed.get(owed, 0) + 1
-        if bytes(message.params) != asked.params:
-            self._changed[connection, request_id] = bytes(message.params)
+        if params != asked.params:
+            self._changed[connection, request_id] = params
         if host is not asked.host:
             # Somebody repeats what was another's to repeat.
             asked.repeated = True
@@ -229,8 +291,7 @@ class Oracle:
         called = asked.call
         if called is None:
             return
-        same = f"{message.service}.{message.method}" == asked.method
-        if not same or bytes(message.params) != asked.params:
+        if method != asked.method or params != asked.params:
             self.wrong("I13", f"{called} was sent again with other parameters")
         if len(asked.attempts) > ATTEMPTS:
             self.wrong("I13", f"{called} was sent {len(asked.attempts)} times")
@@ -252,6 +313,10 @@ class Oracle:
             for earlier in called.ids.values():
                 if earlier.refused < len(earlier.attempts):
                     self.wrong("I14", f"{called} may have run, and got a second id")
+        if (asked.method, asked.params) != (called.method, called.params):
+            self.wrong(
+                "I13", f"{called} was sent as {asked.method} of {asked.params!r}"
+            )
         called.ids[request_id] = asked
         asked.call = called
 
@@ -278,15 +343,21 @@ class Oracle:
             params = self._changed.get(owed, asked.params)
             if asked.ran_with not in {None, params}:
                 self.wrong("I4", f"{request_id} was answered for other parameters")
-            asked.results.add(bytes(message.result))
+            result = bytes(message.result)
+            if result not in asked.returned:
+                self.wrong("I2", f"{asked.call or request_id} was answered by no run")
+            asked.results.add(result)
             if len(asked.results) > 1 and not self._may_repeat(asked):
                 self.wrong("I3", f"{asked.call or request_id} has two results")
-        elif (
-            host is asked.host
-            and message.ext is not None
-            and message.ext.executed == "no"
-        ):
-            asked.refused += 1
+        elif message.ext is None:
+            # A plain peer is told a sentence.
+            pass
+        elif message.ext.executed == "no":
+            asked.refused += host is asked.host
+        elif message.ext.type is not None:
+            failed = (message.ext.type, bytes(message.ext.data))
+            if failed not in asked.failed:
+                self.wrong("I2", f"{asked.call or request_id} was failed by no run")
 
     def _may_repeat(self, asked: Asked) -> bool:
         # A readonly call has no record; an idempotent one may lose it (D14).
@@ -299,30 +370,73 @@ class Oracle:
         See what the implementations in C{registry} are called for.
         """
         for service in registry.services.values():
-            for implemented in {id(m): m for m in service.methods.values()}.values():
-                implemented.function = self._counted(
-                    server, implemented.function, implemented.schema.delivery, alive
+            names: dict[int, set[str]] = {}
+            for name, implemented in service.methods.items():
+                names.setdefault(id(implemented), set()).update(
+                    f"{each}.{name}" for each in service.schema.names
                 )
+            for implemented in {id(m): m for m in service.methods.values()}.values():
+                implemented.function = self._watched(
+                    server, implemented, names[id(implemented)], alive
+                )
+                if implemented.resolver is not None:
+                    implemented.resolver = self._resolving(implemented)
 
-    def _counted(
-        self,
-        server: str,
-        function: Callable[..., Any],
-        delivery: str,
-        alive: Callable[[], bool],
+    def _watched(
+        self, server: str, implemented: Any, names: set[str], alive: Callable[[], bool]
     ) -> Callable[..., Any]:
-        def counted(*args: Any) -> Any:
+        function, schema = implemented.function, implemented.schema
+
+        def watched(*args: Any) -> Any:
             request = current_call()
-            if alive():
-                self._ran(server, request, delivery)
-            return function(*args)
+            asked = self.asked.get(request.id)
+            if not alive():
+                return function(*args)
+            if asked is None:
+                self.wrong("I4", f"{schema.full_name} ran, for an id of nobody's")
+                return function(*args)
+            self._compare(asked, request, schema, names, args)
+            if request.oneway:
+                return function(*args)
+            self._ran(asked, server, request, schema.delivery)
+            return asked.run(schema, function, args)
 
-        return counted
+        return watched
 
-    def _ran(self, server: str, request: Request, delivery: str) -> None:
-        asked = self.asked.get(request.id)
-        if asked is None or request.oneway:
+    def _resolving(self, implemented: Any) -> Callable[..., Any]:
+        resolver, schema = implemented.resolver, implemented.schema
+
+        def resolving(call: UnknownCall) -> Any:
+            return self.asked[call.request_id].run(schema, resolver, (call,))
+
+        return resolving
+
+    def _compare(
+        self,
+        asked: Asked,
+        request: Request,
+        schema: Any,
+        names: set[str],
+        args: tuple[Any, ...],
+    ) -> None:
+        """
+        What runs is the method that was asked for, with the parameters that were.
+        """
+        params = bytes(request.params)
+        if not any((name, params) in asked.written for name in names):
+            self.wrong(
+                "I4",
+                f"{asked.call or request.id} asked for {sorted(asked.written)}, and"
+                f" {schema.full_name} of {params!r} ran",
+            )
             return
+        if request.method.full_name != schema.full_name:
+            self.wrong("I4", f"{schema.full_name} ran as {request.method.full_name}")
+        decode = schema.decode_params if request.seq else schema.decode_params_plain
+        if decode(params) != args:
+            self.wrong("I4", f"{asked.call or request.id} ran with {args!r}")
+
+    def _ran(self, asked: Asked, server: str, request: Request, delivery: str) -> None:
         what = asked.call or request.id
         asked.delivery = delivery
         if delivery != "readonly":
@@ -339,6 +453,8 @@ class Oracle:
             # Somebody else's use of the id, which I4 watches over.
             return
         asked.runs.append(server)
+        if len(asked.runs) > asked.writes and delivery != "transactional":
+            self.wrong("I1", f"{what} ran more often than it was sent")
         if delivery == "once":
             if len(asked.runs) > 1:
                 self.wrong("I1", f"{what} ran on {' and '.join(asked.runs)}")
@@ -440,7 +556,7 @@ class Oracle:
             isinstance(error, RPCError)
             and error.executed == "no"
             and runs
-            and not any(asked.repeated for asked in called.ids.values())
+            and not called.repeated
         ):
             self.wrong("I6", f"{called} ran, and was told {error} (executed no)")
 
