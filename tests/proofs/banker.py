@@ -30,7 +30,7 @@ class Transfers:
         # ruff: noqa: S608 - nothing but the mark is filled in
         take = "UPDATE accounts SET balance = balance - {0} WHERE id = {0}"
         self._take = take.format(mark)
-        self._note = f"INSERT INTO moves (number) VALUES ({mark})"
+        self._note = f"INSERT INTO moves VALUES ({', '.join([mark] * 5)})"
         self._left = f"SELECT balance FROM accounts WHERE id = {mark}"
 
     def move(self, number: int, source: int, target: int, amount: int) -> int:
@@ -39,9 +39,9 @@ class Transfers:
         # In the order of the accounts, so that two never wait for each other.
         for account, change in sorted(((source, amount), (target, -amount))):
             cursor.execute(self._take, (change, account))
-        cursor.execute(self._note, (number,))
         cursor.execute(self._left, (source,))
         (left,) = cursor.fetchone()
+        cursor.execute(self._note, (number, source, target, amount, left))
         return int(left)
 
     def process(self) -> int:

@@ -48,7 +48,10 @@ STORES = ["sqlite", "postgresql", "replicas", "restart"]
 
 _TABLES = (
     "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)",
-    "CREATE TABLE moves (number INTEGER NOT NULL)",
+    """CREATE TABLE moves (
+        number INTEGER NOT NULL, source INTEGER, target INTEGER, amount INTEGER,
+        remains INTEGER
+    )""",
 )
 
 
@@ -79,18 +82,31 @@ class Bank:
 
         return psycopg.connect(self.store)
 
-    def judge(self, acknowledged: set[int], refused: set[int]) -> Counter[str]:
+    def judge(
+        self,
+        asked: list[tuple[int, int, int]],
+        acknowledged: dict[int, int],
+        refused: set[int],
+    ) -> Counter[str]:
         """
         Count what must not be.
+
+        @param asked: source, target and amount of each move, from number 1.
+        @param acknowledged: what was answered to those that were said to be done.
         """
         with self.open() as database:
-            rows = database.execute("SELECT number FROM moves").fetchall()
+            rows = database.execute("SELECT * FROM moves").fetchall()
             (money,) = database.execute("SELECT sum(balance) FROM accounts").fetchone()
-        there = Counter(number for (number,) in rows)
+        there = Counter(number for number, *_ in rows)
         return Counter(
             lost=sum(not there[number] for number in acknowledged),
             doubled=sum(count > 1 for count in there.values()),
             denied=sum(there[number] > 0 for number in refused),
+            mixed=sum(
+                asked[number - 1] != (source, target, amount)
+                or acknowledged.get(number, remains) != remains
+                for number, source, target, amount, remains in rows
+            ),
             money=int(money) - ACCOUNTS * BALANCE,
             moved=len(there),
         )
@@ -135,13 +151,16 @@ class Killing:
     """
     Servers that are killed, and a client that goes on.
 
-    @ivar acknowledged: the numbers of moves that were said to be done.
+    @ivar asked: source, target and amount of each move.
+    @ivar acknowledged: what was answered to those that were said to be done, by their
+        numbers.
     @ivar refused: of those that were said not to be.
     @ivar ended: how calls ended.
     """
 
     def __init__(self, reactor: Any, bank: Bank, replicas: int, seed: int = 0) -> None:
-        self.acknowledged: set[int] = set()
+        self.asked: list[tuple[int, int, int]] = []
+        self.acknowledged: dict[int, int] = {}
         self.refused: set[int] = set()
         self.ended: Counter[str] = Counter()
         self._reactor = reactor
@@ -151,7 +170,6 @@ class Killing:
         self._zygote = Zygote()
         self._starts = 0
         self._pids = [self._start(number) for number in range(replicas)]
-        self._number = 0
         self._calling = True
         self.client = Client(
             [f"tcp:127.0.0.1:{port}" for port in self._ports],
@@ -211,18 +229,19 @@ class Killing:
         """
         transfers = self.client.proxy(IDL.ITransfers)
         while self._calling:
-            self._number += 1
-            number = self._number
             source, target = self._random.sample(range(ACCOUNTS), 2)
+            amount = self._random.randint(1, 9)
+            self.asked.append((source, target, amount))
+            number = len(self.asked)
             try:
-                await transfers.move(number, source, target, self._random.randint(1, 9))
+                left = await transfers.move(number, source, target, amount)
             except RPCError as error:
                 self.ended[error.code.value] += 1
                 if error.executed == "no":
                     self.refused.add(number)
             else:
                 self.ended["OK"] += 1
-                self.acknowledged.add(number)
+                self.acknowledged[number] = left
 
     async def run(
         self,
@@ -263,7 +282,7 @@ class Killing:
         self._calling = False
         await gatherResults(callers)
         await self.stop()
-        return self._bank.judge(self.acknowledged, self.refused)
+        return self._bank.judge(self.asked, self.acknowledged, self.refused)
 
     async def stop(self) -> None:
         """
@@ -303,9 +322,10 @@ async def kills(
         f"{kind}{f', {replicas} replicas' * (replicas > 1)}: {cycles} kill -9,"
         f" {len(killing.acknowledged):,} acknowledged ({how}): {wrong['lost']} lost,"
         f" {wrong['doubled']} doubled, {wrong['denied']} done that were denied,"
+        f" {wrong['mixed']} with other parameters or another answer,"
         f" money {'conserved' if not wrong['money'] else wrong['money']}"
     )
-    bad = wrong["lost"] or wrong["doubled"] or wrong["denied"] or wrong["money"]
+    bad = any(wrong[each] for each in ("lost", "doubled", "denied", "mixed", "money"))
     return text, not bad
 
 

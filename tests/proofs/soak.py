@@ -27,11 +27,13 @@ class Soak:
 
     @ivar made: how many have ended.
     @ivar failed: of them.
+    @ivar wrong: those whose answer was that to another.
     """
 
     def __init__(self, client: Client, calls: int) -> None:
         self.made = 0
         self.failed = 0
+        self.wrong = 0
         self._probe = client.proxy(IDL.IProbe)
         self._left = calls
 
@@ -43,15 +45,21 @@ class Soak:
         while self._left > 0:
             self._left -= 1
             number = self._left
+            entry = number % 1000
+            right: Any = True
             try:
                 if number % 4 == 0:
-                    await probe.echo("a text of some length")
+                    text = f"a text of some length, {number}"
+                    right = await probe.echo(text) == text
                 elif number % 1001 == 0:
-                    await probe.slow(number % 1000, 2)
+                    right = await probe.slow(entry, 1 + number % 4) == 1 + number % 4
+                elif number % 101 == 0:
+                    right = await probe.block(0) == 0
                 else:
-                    await probe.count(number % 1000)
+                    right = 0 < await probe.count(entry) <= 1000
             except RPCError:
                 self.failed += 1
+            self.wrong += not right
             self.made += 1
 
 
@@ -98,10 +106,10 @@ async def soak(reactor: Any, progress: Progress, calls: int) -> list[Figure]:
             Figure(
                 row=29,
                 measured=f"{calls:,} calls at {calls / took:,.0f}/s: {running.failed}"
-                f" failures, memory {slope:+.2%}, descriptors {before[1]} and {after[1]},"
-                f" timers, sessions and connections"
+                f" failures, {running.wrong} answers of others, memory {slope:+.2%},"
+                f" descriptors {before[1]} and {after[1]}, timers, sessions and connections"
                 f" {'as at the start' if same else f'{before[2]} and {after[2]}'}",
-                met=not running.failed and slope <= 0.01 and same,
+                met=not running.failed and not running.wrong and slope <= 0.01 and same,
             ),
         ]
     finally:

@@ -41,6 +41,22 @@ class KillTests(TestCase):
         text, good = await kills(reactor, progress, bank, cycles=3, each=30, life=0.1)
         self.assertTrue(good, text)
 
+    def test_mixed(self) -> None:
+        """
+        A move that was not asked for like this is seen, and an answer that is not
+        the one of its run.
+        """
+        bank = Bank(f"sqlite:{self.path}")
+        with bank.open() as database:
+            database.execute("INSERT INTO moves VALUES (1, 2, 3, 4, 96)")
+        for asked, answer, mixed in (
+            ((2, 3, 4), 96, 0),
+            ((2, 3, 5), 96, 1),
+            ((2, 3, 4), 97, 1),
+        ):
+            found = bank.judge([asked], {1: answer}, set())
+            self.assertEqual((found["mixed"], found["lost"]), (mixed, 0))
+
     async def test_stuck(self) -> None:
         """
         If nothing moves it is told where everybody is, and nothing is left.
