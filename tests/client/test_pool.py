@@ -19,6 +19,7 @@ from tests.client.scripted import (
     plain,
 )
 from twisted_rpc import with_options
+from twisted_rpc.client.retry import NO_RETRY
 from twisted_rpc.deadlines import TICK
 from twisted_rpc.wire.limits import MIB
 
@@ -49,6 +50,39 @@ class WaitingTests(ScriptedCase):
         self.assertEqual(
             [call["params"] for call in self.server.calls], [[n] for n in range(5)]
         )
+
+    def test_in_the_next_turn(self) -> None:
+        """
+        A call that is not even tried fails in the next turn: who calls again as
+        soon as a call fails does not keep the reactor from connecting.
+        """
+        self.endpoint.factory = None
+        self.start(retry=NO_RETRY)
+        self.told(self.watch(self.shop.buy(1)), "UNAVAILABLE", "no")
+        refused = [Outcome(self.shop.buy(n), self.clock) for n in range(3)]
+        self.assertEqual([each.results for each in refused], [[], [], []])
+        self.clock.advance(0)
+        for each in refused:
+            self.told(each, "UNAVAILABLE", "no")
+
+    def test_refused_and_closed(self) -> None:
+        """
+        Of such calls nothing is left when the client is closed; one that was given
+        up is not told twice.
+        """
+        self.endpoint.factory = None
+        self.start(retry=NO_RETRY)
+        self.told(self.watch(self.shop.buy(1)), "UNAVAILABLE", "no")
+        call = self.shop.buy(1)
+        given_up, other = (
+            Outcome(call, self.clock),
+            Outcome(self.shop.buy(2), self.clock),
+        )
+        call.cancel()
+        self.client.close()
+        self.told(other, "UNAVAILABLE", "no")
+        self.assertEqual(len(given_up.results), 1)
+        self.quiet()
 
     def test_c9_a_thousand(self) -> None:
         """

@@ -104,6 +104,8 @@ class Pool:
         # When the first deadline of an open call is over, or before.
         self._looked_at = inf
         self._unreachable: RPCError | None = None
+        self._refused: list[tuple[Callable[[RPCError], object], RPCError]] = []
+        self._refusing: Any = None
         self._idle: list[Deferred[None]] = []
         self.protocols: dict[ClientProtocol, None] = {}
 
@@ -187,11 +189,27 @@ class Pool:
         if refusal is None and not self.connected:
             refusal = self.queue.refusal(len(call.params))
             self.counters.queue_refusals += refusal is not None
-        if refusal is not None:
+        if refusal is None:
+            self.queue.add(call)
+            self.pump()
+        elif self.closing:
             call.failed(refusal)
-            return
-        self.queue.add(call)
-        self.pump()
+        else:
+            self.refuse(call.failed, refusal)
+
+    def refuse(self, failed: Callable[[RPCError], object], error: RPCError) -> None:
+        """
+        Fail what is not even tried, in the next turn: who calls again as soon as a
+        call fails would keep the reactor from ever connecting.
+        """
+        if not self._refused:
+            self._refusing = self.clock.callLater(0, self._tell_refused)
+        self._refused.append((failed, error))
+
+    def _tell_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        for failed, error in refused:
+            failed(error)
 
     def _refusal(self, *, wait_for_ready: bool) -> RPCError | None:
         """
@@ -496,6 +514,9 @@ class Pool:
                 call.gave_up()
             else:
                 call.failed(_closed())
+        if self._refused:
+            self._refusing.cancel()
+            self._tell_refused()
         for question in list(self.questions):
             question.failed(_closed())
         for link in (*self.links, *self.retired):

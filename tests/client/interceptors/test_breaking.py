@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.interceptors.asked import AskedCase
-from tests.client.scripted import Server, answered, plain
+from tests.client.scripted import Outcome, Server, answered, plain
 from twisted_rpc.client.interceptors.breaking import Circuit, CircuitBreaker
 from twisted_rpc.client.interceptors.outcomes import NOT_SERVED, served
 from twisted_rpc.client.retry import NO_RETRY
@@ -284,6 +284,20 @@ class BreakingTests(AskedCase):
         self.assertTrue(first.lost)
         self.ended(self.watch(self.shop.buy(9)), 7)
         self.assertEqual(len(other.frames), 6)
+
+    def test_in_the_next_turn(self) -> None:
+        """
+        What is not tried fails in the next turn, so that who calls again at once
+        does not keep time from passing; or it is given up before.
+        """
+        self.failing()
+        refused, call = Outcome(self.shop.buy(1), self.clock), self.shop.buy(2)
+        given_up = Outcome(call, self.clock)
+        self.assertEqual(refused.results, [])
+        call.cancel()
+        self.clock.advance(0)
+        self.told(refused, "UNAVAILABLE", "no")
+        self.assertEqual(len(given_up.results), 1)
 
     def test_every_address(self) -> None:
         """

@@ -159,15 +159,20 @@ class Circuits:
 
         def respond(request: Request) -> Answer:
             circuit = self._circuit()
+            if circuit is None:
+                refused: Deferred[Any] = Deferred()
+                self._pool.refuse(refused.errback, self._refusal())
+                return refused
             probe = circuit.begin()
             answer: Deferred[Any] = maybeDeferred(responder, request)
             return answer.addBoth(self._ended, circuit, probe)
 
         return respond
 
-    def _circuit(self) -> Circuit:
+    def _circuit(self) -> Circuit | None:
         """
-        @raise RPCError: UNAVAILABLE, every address is left alone.
+        @return: that of the address which the next call goes to; C{None}: every
+            address is left alone.
         """
         now = self._pool.seconds()
         circuit = self._circuits[self._pool.address]
@@ -178,9 +183,13 @@ class Circuits:
             circuit = self._circuits[self._pool.address]
             if circuit.allows(now):
                 return circuit
+        return None
+
+    def _refusal(self) -> RPCError:
+        now = self._pool.seconds()
         self._pool.counters.circuit_refusals += 1
         soonest = min(each.until or now for each in self._circuits)
-        raise RPCError(
+        return RPCError(
             Code.UNAVAILABLE,
             "too many calls to the server failed: the circuit is open",
             executed="no",
