@@ -11,7 +11,7 @@ from unittest.mock import patch
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rpc import Registry, RetryPolicy
+from twisted_rpc import Registry, RetryPolicy, current_call
 from twisted_rpc.delivery import deduplicate
 from twisted_rpc.delivery.table import Verdict
 from twisted_rpc.errors import RPCError
@@ -253,13 +253,15 @@ class SimulationTests(SynchronousTestCase):
 
     def test_threads_together(self) -> None:
         """
-        Calls in threads that come together end in their order, whichever takes
-        longest.
+        Calls in threads that come together begin when all have come, and end in
+        their order, whichever takes longest.
         """
         took = [0.02, 0.01, 0.0]
         ended: list[int] = []
+        came: list[int] = []
 
         def takes_time(_: Counter, by: int) -> int:
+            came.append(current_call().origin.shared.threads.outstanding)
             time.sleep(took[by])
             return by
 
@@ -272,7 +274,7 @@ class SimulationTests(SynchronousTestCase):
 
         with patch.object(Counter, "block", takes_time):
             Simulation(serve, clients=1, nemesis=PEACE).run(block, seconds=1)
-        self.assertEqual(ended, [0, 1, 2])
+        self.assertEqual((ended, came), ([0, 1, 2], [3, 2, 1]))
 
     def test_nonsense(self) -> None:
         """

@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 #: Seconds of real time that a thread may take for one step.
@@ -128,6 +130,7 @@ class NodeClock:
 
     @ivar alive: nothing is called any more once this is C{False}.
     @ivar stalled_until: nothing is called before, and then all that is due.
+    @ivar held: what is to begin in threads when the reactor has nothing to do.
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -135,6 +138,7 @@ class NodeClock:
         self.stalled_until = 0.0
         self.seconds = clock.seconds
         self._clock = clock
+        self.held: deque[Callable[[], object]] = deque()
         self._left: deque[Callable[[], object]] = deque()
         self._woken = threading.Event()
 
@@ -177,6 +181,8 @@ class NodeClock:
         each run.
         """
         while self._left or busy():
+            if not self._left and self.held:
+                self.held.popleft()()
             if not self._left and not self._woken.wait(_THREAD):
                 raise AssertionError(f"a thread has not ended within {_THREAD:g} s")
             self._woken.clear()
@@ -184,3 +190,35 @@ class NodeClock:
                 call = self._left.popleft()
                 if self.alive:
                     call()
+
+
+class HeldThreads:
+    """
+    Threads of a process, which begin one after the other, and only when its reactor
+    has nothing to do: else chance would say what comes first.
+    """
+
+    def __init__(self, clock: NodeClock) -> None:
+        self._held = clock.held
+        self._pool: ThreadPool | None = None
+
+    def callInThreadWithCallback(self, *job: Any) -> None:
+        """
+        Call a function in a thread, and another there with what that comes to.
+        """
+        self._held.append(lambda: self._begin(job))
+
+    def _begin(self, job: tuple[Any, ...]) -> None:
+        if self._pool is None:
+            # More than one: the first may wait for what another does.
+            self._pool = ThreadPool(0, 10, name="simulated")
+            self._pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
+            self._pool.start()
+        self._pool.callInThreadWithCallback(*job)
+
+    def adjustPoolsize(self, minthreads: int, maxthreads: int) -> None:
+        """
+        Let the threads end.
+        """
+        if self._pool is not None:
+            self._pool.adjustPoolsize(minthreads, maxthreads)

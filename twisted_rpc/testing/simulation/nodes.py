@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from twisted_rpc.client import Client, RetryPolicy
 from twisted_rpc.server import Server
-from twisted_rpc.testing.simulation.clock import NodeClock
+from twisted_rpc.testing.simulation.clock import HeldThreads, NodeClock
 from twisted_rpc.testing.simulation.network import Host, SimulatedEndpoint
 
 if TYPE_CHECKING:
@@ -83,11 +83,12 @@ class ServerNode(Node):
         simulation.oracle.watch(
             f"{self.name} life {self.life}", registry, lambda: clock.alive
         )
-        # Of several threads chance would say which ends first.
-        options = {"threads": 1, **simulation.server_options}
+        options = dict(simulation.server_options)
         if simulation.store is not None:
             options["dedup"] = simulation.store(self)
         self.server = Server(registry, reactor=clock, wall=self.wall, **options)
+        threads: Any = self.server.factory.shared.threads
+        threads._pool = HeldThreads(clock)  # noqa: SLF001 - else it makes its own
         self.server.factory.doStart()
         self.server.startService()
         # The store begins with the moment: what is asked from now on is later.
