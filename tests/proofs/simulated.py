@@ -212,7 +212,7 @@ def _nothing(_: Random, __: int) -> tuple[Any, ...]:
 
 KINDS: Final = (
     Kind("Ledger.book", 18, _entry),
-    Kind("Ledger.slowly", 12, _slow),
+    Kind("Ledger.slowly", 8, _slow),
     Kind("Ledger.awaited", 5, _slow),
     Kind("Ledger.soon", 4, _entry),
     Kind("Ledger.enter", 5, _entry),
@@ -223,7 +223,7 @@ KINDS: Final = (
     Kind("Ledger.tick", 4, _nothing),
     Kind("Ledger.put", 6, _entry),
     Kind("Ledger.replace", 3, _item),
-    Kind("Ledger.count", 4, _entry),
+    Kind("Ledger.count", 9, _entry),
     Kind("Ledger.peer", 2, _slow),
     Kind("Ledger.note", 3, _entry),
     Kind("Ledger.refuse", 5, _entry),
@@ -231,7 +231,7 @@ KINDS: Final = (
     Kind("Tally.enter", 2, _entry),
     Kind("Tally.tick", 2, _nothing),
     Kind("Tally.put", 3, _entry),
-    Kind("Tally.count", 2, _entry),
+    Kind("Tally.count", 5, _entry),
     Kind("Tally.refuse", 2, _entry),
 )
 
