@@ -68,16 +68,27 @@ class Deadlines:
     def _look(self) -> None:
         self._timer = None
         now = int(self._clock.seconds() / TICK)
-        for tick in sorted(tick for tick in self._ticks if tick <= now):
-            for thing in self._ticks.pop(tick, {}):
+        try:
+            for tick in sorted(tick for tick in self._ticks if tick <= now):
+                self._expire(tick)
+        finally:
+            if self._ticks and self._timer is None:
+                self._timer = self._clock.callLater(TICK, self._look)
+
+    def _expire(self, tick: int) -> None:
+        at = self._ticks.get(tick, {})
+        for thing in list(at):
+            # Who is told of one may end another, which is not to be told then.
+            if thing in at:
+                self.discard(thing, tick)
                 thing.expired()
-        if self._ticks and self._timer is None:
-            self._timer = self._clock.callLater(TICK, self._look)
 
     def stop(self) -> None:
         """
         Forget everything, and leave no timer.
         """
+        for at in self._ticks.values():
+            at.clear()
         self._ticks.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -9,6 +9,7 @@ import contextvars
 import gc
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, returnValue, succeed
@@ -485,6 +486,37 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
         deadlines.add(Thing("d"), now + 9)
         deadlines.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_ended_by_another(self) -> None:
+        """
+        What ends as another is told, is not told, though its time was up as well;
+        and one that fails keeps no other from being told.
+        """
+        clock = MemoryClock()
+        deadlines = Deadlines(clock)
+        told: list[str] = []
+
+        class Thing:
+            def __init__(self, name: str, does: Callable[[], None]) -> None:
+                self.name, self.does = name, does
+
+            def expired(self) -> None:
+                told.append(self.name)
+                self.does()
+
+        due = clock.seconds() + 0.1
+        second = Thing("second", lambda: None)
+        first = Thing("first", lambda: deadlines.discard(second, tick))
+        deadlines.add(first, due)
+        tick = deadlines.add(second, due)
+        deadlines.add(Thing("failing", lambda: 1 // 0), due)  # type: ignore[arg-type]
+        deadlines.add(Thing("third", deadlines.stop), due)
+        deadlines.add(Thing("forgotten", lambda: None), due)
+        with self.assertRaises(ZeroDivisionError):
+            clock.advance(0.2)
+        clock.advance(0.1)
+        self.assertEqual(told, ["first", "failing", "third"])
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
