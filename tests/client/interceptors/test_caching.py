@@ -75,8 +75,11 @@ class CachingTests(AskedCase):
             ({"tenant": "a"}, 1),
             ({"tenant": "b"}, 2),
             ({"tenant": "a", "traceparent": "00-1"}, 1),
-            ({"traceparent": "00-2"}, 3),
+            ({"traceparent": "00-2", "tracestate": "x"}, 3),
             (None, 3),
+            # It may say for whom the call is.
+            ({"baggage": "tenant=a"}, 4),
+            ({"baggage": "tenant=b"}, 5),
         ):
             shop = with_options(self.shop, metadata=metadata)
             self.ended(self.watch(shop.price(1)), result)

@@ -9,9 +9,19 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from tests.client.interceptors.asked import AskedCase
-from tests.client.scripted import Outcome
-from twisted_rpc import with_options
+from tests.client.scripted import Outcome, answered
+from twisted_rpc import RetryPolicy, RPCError, with_options
 from twisted_rpc.client import pool
+
+
+class _Own:
+    """
+    A policy that is not ours.
+    """
+
+    def delay(self, attempt: int, error: RPCError) -> float | None:
+        """None."""
+        return None
 
 
 class CoalescingTests(AskedCase):
@@ -144,6 +154,60 @@ class CoalescingTests(AskedCase):
         self.assertIsNone(self.successResultOf(first))
         self.assertEqual(len(outcome.results), 1)
         outcome.results[0].trap(CancelledError)
+
+    def test_given_up_by_who_is_late(self) -> None:
+        """
+        Or as his time is up, when that of the other is up as well; or the client
+        may be closed then.  Whoever else waits is told in time all the same.
+        """
+        for does in ("cancel", "close"):
+            self.started(coalesce=True)
+            brief = with_options(self.shop, timeout=0.5)
+            self.watch(self.shop.look2(1))
+            first, second = brief.look2(1), brief.look2(1)
+            outcome = Outcome(second, self.clock)
+            third = Outcome(with_options(self.shop, timeout=0.6).look2(1), self.clock)
+            ends = second.cancel if does == "cancel" else self.client.close
+            first.addErrback(lambda _, ends=ends: ends() and None)
+            self.advance(1)
+            self.successResultOf(first)
+            self.assertEqual([len(each.results) for each in (outcome, third)], [1, 1])
+
+    def test_other_patience(self) -> None:
+        """
+        A call that is to be attempted again, or to wait for a connection, does not
+        fail with one that is not.
+        """
+        self.started(coalesce=True)
+        connection = self.server.here
+        impatient = with_options(self.shop, retry=RetryPolicy(max_attempts=1))
+        own = with_options(self.shop, retry=_Own())
+        shops = [impatient, impatient, self.shop, own, own, with_options(own)]
+        outcomes = [Outcome(shop.look2(1), self.clock) for shop in shops]
+        self.pump()
+        self.assertEqual(len(connection.calls), 3)
+        for call in list(connection.calls):
+            connection.refuse(call, "RESOURCE_EXHAUSTED")
+        self.advance(0.2)
+        for call in connection.calls[3:]:
+            connection.reply(call, 8)
+        self.pump()
+        for outcome in outcomes[:2]:
+            self.told(outcome, "RESOURCE_EXHAUSTED", "no")
+        self.ended(outcomes[2], 8)
+        connection.drop()
+        self.endpoint.factory = None
+        self.pump()
+        fails = Outcome(self.shop.look2(2), self.clock)
+        waits = Outcome(
+            with_options(self.shop, wait_for_ready=True).look2(2), self.clock
+        )
+        self.advance(0.5)
+        self.told(fails, "UNAVAILABLE", "no")
+        self.endpoint.factory = self.server
+        self.server.on_call = answered
+        self.advance(0.5)
+        self.ended(waits, 7)
 
     def test_closed(self) -> None:
         """

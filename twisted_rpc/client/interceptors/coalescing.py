@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from twisted_rpc.call import Answer, Request, Responder
 from twisted_rpc.client.interceptors.keys import question
+from twisted_rpc.client.retry import RetryPolicy
 from twisted_rpc.errors import Code, RPCError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Coalescing:
 
         def respond(request: Request) -> Answer:
             # A fork does not wait for what its parent has asked.
-            key = self.pool.pid, question(request)
+            key = self.pool.pid, _patience(request), question(request)
             flight = self._flights.get(key)
             if flight is None or flight.deadline < request.deadline:
                 flight = self._flights[key] = _Flight(self, key, request.deadline)
@@ -56,6 +57,18 @@ class Coalescing:
         """
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _patience(request: Request) -> Hashable:
+    """
+    What becomes of a call that fails: who wants it attempted again, or to wait for
+    a connection, does not join one that ends at the first failure.
+    """
+    target = request.method
+    policy = target.policy
+    # Equal ones of ours do the same; what others do is their own.
+    same = policy if type(policy) is RetryPolicy else id(policy)
+    return target.wait_for_ready, same
 
 
 class _Flight:

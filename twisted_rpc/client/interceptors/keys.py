@@ -10,7 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 import msgspec
 
 from twisted_rpc.call import Request
-from twisted_rpc.client.inheriting import PASSED_ON
+
+#: Metadata that only traces a call.  C{baggage} is not: it may say for whom.
+_TRACES = frozenset({"traceparent", "tracestate"})
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -34,5 +36,5 @@ def _distinguishing(metadata: Mapping[str, str]) -> Hashable:
     if not metadata:
         return None
     return (
-        frozenset(each for each in metadata.items() if each[0] not in PASSED_ON) or None
+        frozenset(each for each in metadata.items() if each[0] not in _TRACES) or None
     )
