@@ -8,11 +8,14 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.interceptors.asked import AskedCase
 from tests.client.scripted import Outcome, Scripted
+from twisted_rpc import Request
+from twisted_rpc.call import Answer
+from twisted_rpc.client.interceptors.hedging import Hedging
 from twisted_rpc.client.interceptors.latency import KEPT, NEEDED, Latency
 
 
@@ -227,6 +230,50 @@ class HedgingTests(AskedCase):
                 connection.reply(second, 9)
                 self.pump()
                 self.ended(outcome, 9)
+
+    def test_one_may_have_run(self) -> None:
+        """
+        If one of the two may have run, so may the call, whichever failed last.
+        """
+        for first_ran in (True, False):
+            connection = self.known()
+            outcome = self.watch(self.shop.find(5))
+            self.advance(0.03)
+            first, second = connection.calls
+            connection.refuse(first, "DATA_LOSS", "unknown" if first_ran else "no")
+            self.pump()
+            connection.refuse(second, "ABORTED", "no" if first_ran else "unknown")
+            self.pump()
+            self.told(outcome, "DATA_LOSS" if first_ran else "ABORTED", "unknown")
+
+    def test_given_up_as_it_is_copied(self) -> None:
+        """
+        If the call is given up by somebody who is told as the copy is made, the
+        copy is given up too.
+        """
+        self.started()
+        hedging = Hedging(self.client.pool, 0.5)
+        answers: list[Any] = [b"1"] * NEEDED
+        hedged = hedging(lambda request: answers.pop(0))
+        request: Any = None
+        for _ in range(NEEDED):
+            hedged(request)
+        first: Deferred[bytes] = Deferred()
+        second: Deferred[bytes] = Deferred()
+        legs = iter([first, second])
+
+        def respond(_: Request) -> Answer:
+            leg = next(legs)
+            if leg is second:
+                race.cancel()
+            return leg
+
+        race: Any = hedging(respond)(request)
+        self.advance(0.1)
+        self.failureResultOf(race, CancelledError)
+        # Whose failures nobody needs any more.
+        self.assertEqual([first.called, second.called], [True, True])
+        self.assertIsNone(self.successResultOf(second))
 
     def test_the_implementation_fails(self) -> None:
         """

@@ -77,6 +77,7 @@ class _Race:
         self._request = request
         self._legs: list[Deferred[Any]] = []
         self._done = False
+        self._failed: Failure | None = None
         self._timer: Any = None
         self._began = hedging.pool.seconds()
         self.answer: Deferred[bytes] = Deferred(self._cancelled)
@@ -94,13 +95,23 @@ class _Race:
         leg = maybeDeferred(self._responder, self._request)
         self._legs.append(leg)
         leg.addBoth(self._ended, leg, copy)
+        if self._done:
+            # The other has ended while this one was begun.
+            leg.cancel()
 
     def _ended(self, result: Any, leg: Deferred[Any], copy: bool) -> None:
         self._legs.remove(leg)
-        if self._done or (self._legs and _may_be_better(result)):
+        if self._done:
+            return
+        if self._legs and _may_be_better(result):
+            self._failed = result
             return
         pool = self._hedging.pool
-        if not isinstance(result, Failure):
+        if isinstance(result, Failure):
+            if self._failed is not None and _did_not_run(result):
+                # The other of them may have run.
+                result = self._failed
+        else:
             pool.counters.hedges_won += copy
             self._hedging.latency.took(pool.seconds() - self._began)
         self._stop()
@@ -127,3 +138,8 @@ def _may_be_better(result: Any) -> bool:
         return False
     error = result.value
     return not (isinstance(error, RPCError) and error.executed == "yes")
+
+
+def _did_not_run(result: Failure) -> bool:
+    error = result.value
+    return isinstance(error, RPCError) and error.executed == "no"
