@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.client.scripted import (
+    Outcome,
     Scripted,
     ScriptedCase,
     Slow,
@@ -66,6 +67,19 @@ class LifeTests(ScriptedCase):
         self.client.startService()
         self.ended(self.watch(self.shop.look(3)), 7)
 
+    def test_started_again_before_it_is_closed(self) -> None:
+        """
+        Whoever waits for the end of what was open does not wait for what was opened
+        after it.
+        """
+        self.server.on_call = answered
+        self.started()
+        stopped = self.client.stopService()
+        self.client.startService()
+        self.ended(self.watch(self.shop.look(1)), 7)
+        self.successResultOf(stopped)
+        self.assertEqual([each.lost for each in self.server.connections], [True, False])
+
     def test_started_again_after_a_failure(self) -> None:
         """
         What it knew of the server before, it forgets.
@@ -97,6 +111,31 @@ class LifeTests(ScriptedCase):
         self.successResultOf(self.client.close())
         self.advance(2)
         self.quiet()
+
+    def test_given_up_as_it_closes(self) -> None:
+        """
+        Nothing is sent any more, though who is told gives up what held it up.
+        """
+        self.server.on_hello = lambda connection: connection.welcome(
+            limits__max_inflight=1
+        )
+        connection = self.started()
+        first, second = self.shop.buy(1), self.shop.buy(2)
+        third = Outcome(self.shop.buy(3), self.clock)
+        self.pump()
+        again: list[Outcome] = []
+
+        def told(_: Failure) -> None:
+            first.cancel()
+            again.append(Outcome(self.shop.buy(4), self.clock))
+
+        second.addErrback(told)
+        self.client.close()
+        self.failureResultOf(first, CancelledError)
+        self.pump()
+        self.told(third, "UNAVAILABLE", "no")
+        self.told(again[0], "UNAVAILABLE", "no")
+        self.assertEqual([call["params"] for call in connection.calls], [[1]])
 
     def test_a_server_that_does_not_hang_up(self) -> None:
         """

@@ -954,6 +954,42 @@ class ReentryTests(ScriptedCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
+    def test_when_a_question_has_no_answer(self) -> None:
+        """
+        A call that is made as a question fails, because the connection was lost,
+        is not written to that connection.
+        """
+        connection = self.started(retry=NO_RETRY)
+        self.server.answers_controls = False
+        asked = self.client.ping().addErrback(lambda _: self.shop.buy(1))
+        self.pump()
+        connection.drop()
+        self.server.on_call = answered
+        self.advance(1)
+        self.assertEqual(self.successResultOf(asked), 7)
+        self.assertEqual(self.ids(), ["s1:1"])
+
+    def test_when_a_plain_client_is_closed(self) -> None:
+        """
+        A call that is being asked may be given up by who waited to ask again.
+        """
+        self.server.on_hello = plain
+        patient = RetryPolicy(initial=2.0, chance=lambda: 1.0)
+        self.start(max_connections=1, retry=patient)
+        first = self.shop.look(1)
+        self.pump()
+        self.server.here.drop()
+        second = self.shop.buy(2)
+        self.advance(0.5)
+        first.addErrback(self.cancelling(second))
+        self.assertEqual(len(self.server.frames), 2)
+        closed = self.client.close()
+        self.advance(2)
+        self.successResultOf(closed)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.quiet()
+
 
 class RetiredTests(ScriptedCase):
     """
@@ -1060,3 +1096,33 @@ class PermanentTests(ScriptedCase):
         self.assertIn("no route to host", error.message)
         self.assertIs(error.code, Code.UNAVAILABLE)
         self.assertIsInstance(error, RPCError)
+
+    def test_connected_after_all(self) -> None:
+        """
+        A connection of an endpoint that goes on with what was given up is closed,
+        and the one that is used stays in use.
+        """
+        late: list[Any] = []
+
+        class Careless(Slow):
+            def connect(self, protocolFactory: Any) -> Any:
+                late.append(protocolFactory)
+                return super().connect(protocolFactory)
+
+        self.server.on_call = answered
+        self.start([Careless(), self.endpoint], connect_timeout=1.0)
+        outcome = self.watch(self.shop.look(1))
+        self.advance(1.1)
+        self.ended(outcome, 7)
+        address: Any = None
+        self.network.connect(
+            late[0].buildProtocol(address), self.server.buildProtocol(address)
+        )
+        self.pump()
+        self.assertEqual([each.lost for each in self.server.connections], [False, True])
+        self.ended(self.watch(self.shop.look(2)), 7)
+        self.assertEqual(self.ids(), ["s1:1", "s1:2"])
+        closed = self.client.close()
+        self.advance(2)
+        self.successResultOf(closed)
+        self.quiet()

@@ -134,11 +134,12 @@ class Connector:
         """
         Connected: say hello, unless the user said not to.
         """
-        self._attempt = None
-        self._stop_timer()
-        if self.state is State.CLOSED:
+        if self.state is not State.CONNECTING:
+            # Closed meanwhile, or the endpoint goes on with what was given up.
             protocol.abort()
             return
+        self._attempt = None
+        self._stop_timer()
         self._protocol = protocol
         self.state = State.ASKING
         if self._pool.wire == "plain":

@@ -394,12 +394,12 @@ class Link:
         """
         pool = self.pool
         self.useful = True
-        pool.budget.success()
         if not call.seq & (ACK_EVERY - 1):
             call.took()
         if call.retry is not None:
             call.retry.cancel()
         call.answered(message)
+        pool.budget.success()
         if pool.queue:
             pool.pump()
         if protocol.going_away:
@@ -536,12 +536,14 @@ class Link:
         self.room = 0
         # Before anybody is told: who makes a call then finds no link that ends.
         self.pool.closed(self)
-        for call in list(self.pending.values()):
-            self.end(call)
-            call.gave_up()
+        calls = list(self.pending.values())
         last, self.lane.call = self.lane.call, None
         if last is not None:
-            last.gave_up()
+            calls.append(last)
+        for call in calls:
+            self.end(call)
+        for call in calls:
+            call.gave_up()
         for protocol in protocols:
             if protocol is not None:
                 protocol.close()

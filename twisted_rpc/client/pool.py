@@ -106,7 +106,7 @@ class Pool:
         self._unreachable: RPCError | None = None
         self._refused: list[tuple[Callable[[RPCError], object], RPCError]] = []
         self._refusing: Any = None
-        self._idle: list[Deferred[None]] = []
+        self._idle: dict[Deferred[None], set[ClientProtocol]] = {}
         self.protocols: dict[ClientProtocol, None] = {}
 
     # -- calls ------------------------------------------------------------------------------
@@ -508,8 +508,12 @@ class Pool:
         @return: fires when no connection is left.
         """
         self.closing = True
-        for call in list(self.queue):
-            self.queue.discard(call)
+        # Before anybody is told: who makes a call then, or gives one up, finds
+        # nothing that would be sent.
+        self._link = None
+        waiting = list(self.queue)
+        self.queue.clear()
+        for call in waiting:
             if call.attempts:
                 call.gave_up()
             else:
@@ -524,7 +528,8 @@ class Pool:
         self._stop_timers()
         done: Deferred[None] = Deferred()
         if self.protocols:
-            self._idle.append(done)
+            # Those of now: the client may be opened again before they end.
+            self._idle[done] = set(self.protocols)
         else:
             done.callback(None)
         return done
@@ -548,9 +553,10 @@ class Pool:
         A connection has ended.
         """
         self.protocols.pop(protocol, None)
-        if not self.protocols:
-            idle, self._idle = self._idle, []
-            for done in idle:
+        for done, left in list(self._idle.items()):
+            left.discard(protocol)
+            if not left:
+                del self._idle[done]
                 done.callback(None)
 
 

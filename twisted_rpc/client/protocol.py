@@ -267,6 +267,8 @@ class ClientProtocol(FrameProtocol):
         super().connectionLost(reason)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        # First, so that who is told below finds no link that writes here.
+        self.link.lost(self, reason)
         controls, self._controls = self._controls, {}
         for control in controls.values():
             control.errback(
@@ -276,4 +278,3 @@ class ClientProtocol(FrameProtocol):
                     )
                 )
             )
-        self.link.lost(self, reason)
