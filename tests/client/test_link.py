@@ -990,6 +990,21 @@ class ReentryTests(ScriptedCase):
         self.successResultOf(second)
         self.quiet()
 
+    def test_when_a_plain_call_is_late(self) -> None:
+        """
+        A call whose time is up may be given up by who cannot be asked after it.
+        """
+        self.server.on_hello = plain
+        self.start(max_connections=1)
+        late = with_options(self.shop, timeout=0.5).buy(1)
+        outcome = self.watch(late)
+        self.endpoint.factory = None
+        behind = self.shop.buy(2)
+        behind.addErrback(lambda _: late.cancel())
+        self.advance(1)
+        self.assertEqual(len(outcome.results), 1)
+        self.successResultOf(behind)
+
 
 class RetiredTests(ScriptedCase):
     """

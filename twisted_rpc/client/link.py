@@ -236,8 +236,8 @@ class Link:
         """
         protocol, self.protocol = self.protocol, None
         assert protocol is not None  # a lane asks for it
-        self.connector.replaced()
         protocol.abort()
+        self.connector.replaced()
         self.end_if_done()
 
     # -- calls ------------------------------------------------------------------------------

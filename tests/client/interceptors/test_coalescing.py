@@ -173,6 +173,29 @@ class CoalescingTests(AskedCase):
             self.successResultOf(first)
             self.assertEqual([len(each.results) for each in (outcome, third)], [1, 1])
 
+    def test_given_up_by_who_came_behind(self) -> None:
+        """
+        Or as the call that nobody waits for any more makes room for another, which
+        has no time left.
+        """
+        self.server.on_hello = lambda connection: connection.welcome(
+            limits__max_inflight=1
+        )
+        self.started(coalesce=True)
+        first = self.shop.look2(1)
+        late = Outcome(with_options(self.shop, timeout=0.5).look2(1), self.clock)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        hurried = with_options(self.shop, timeout=0.6)
+        hurried._rpc_targets["buy"].median = 1.0
+        behind = hurried.buy(1)
+        behind.addErrback(lambda _: late.deferred.cancel())
+        third = Outcome(with_options(self.shop, timeout=0.7).look2(2), self.clock)
+        self.advance(1)
+        self.told(late, "DEADLINE_EXCEEDED", "unknown")
+        self.successResultOf(behind)
+        self.assertEqual(len(third.results), 1)
+
     def test_other_patience(self) -> None:
         """
         A call that is to be attempted again, or to wait for a connection, does not

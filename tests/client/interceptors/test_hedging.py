@@ -275,6 +275,26 @@ class HedgingTests(AskedCase):
         self.assertEqual([first.called, second.called], [True, True])
         self.assertIsNone(self.successResultOf(second))
 
+    def test_given_up_as_the_loser_ends(self) -> None:
+        """
+        Who is told as the loser makes room for others may give the call up: it has
+        its answer.
+        """
+        self.started()
+        hedging = Hedging(self.client.pool, 0.5)
+        answers: list[Any] = [b"1"] * NEEDED
+        hedged = hedging(lambda request: answers.pop(0))
+        request: Any = None
+        for _ in range(NEEDED):
+            hedged(request)
+        second: Deferred[bytes] = Deferred()
+        answers += [Deferred(lambda _: race.cancel()), second]
+        race: Any = hedged(request)
+        self.advance(0.1)
+        second.callback(b"2")
+        self.assertEqual(self.successResultOf(race), b"2")
+        self.assertIsNone(self.successResultOf(second))
+
     def test_the_implementation_fails(self) -> None:
         """
         What the implementation answers is the answer, errors too.

@@ -104,12 +104,18 @@ class _Flight:
 
     def left(self, waiter: _Waiter) -> None:
         """
-        Somebody does not wait any more; nobody: give it up.
+        Somebody does not wait any more.
         """
         self._deadlines.discard(waiter, waiter.tick)
         self._waiters.pop(waiter, None)
         if not self._waiters:
             self._all.landed(self._key, self)
+
+    def end_if_alone(self) -> None:
+        """
+        Give the call up if nobody waits for it; others may be told of theirs then.
+        """
+        if not self._waiters:
             self.answer.cancel()
 
     def _answered(self, result: Any) -> None:
@@ -157,7 +163,9 @@ class _Waiter:
                 )
             )
         )
+        self._flight.end_if_alone()
 
     def _cancelled(self, _: Deferred[bytes]) -> None:
         self._done = True
         self._flight.left(self)
+        self._flight.end_if_alone()

@@ -114,8 +114,10 @@ class _Race:
         else:
             pool.counters.hedges_won += copy
             self._hedging.latency.took(pool.seconds() - self._began)
-        self._stop()
+        # Others may be told of their calls as the loser ends.
+        self._done = True
         self.answer.callback(result)
+        self._stop()
 
     def _cancelled(self, _: Deferred[bytes]) -> None:
         self._stop()
