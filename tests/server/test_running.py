@@ -9,10 +9,17 @@ import contextvars
 import gc
 import sys
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, returnValue, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    inlineCallbacks,
+    returnValue,
+    succeed,
+)
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -533,6 +540,13 @@ class AsyncioTests(SynchronousTestCase):
         self.addCleanup(loop.close)
         fires: Deferred[int] = Deferred()
         fails: Deferred[int] = Deferred()
+        late: Deferred[int] = Deferred()
+        told: Deferred[int] = Deferred()
+
+        @types.coroutine
+        def tells() -> Any:
+            # Unlike await, this takes what it is sent.
+            return (yield told)
 
         async def work() -> list[Any]:
             got: list[Any] = [await asyncio.sleep(0, result=1), await fires]
@@ -540,6 +554,7 @@ class AsyncioTests(SynchronousTestCase):
                 await fails
             except ZeroDivisionError:
                 got.append("failed")
+            got += [await late, await late, await tells()]
             async with asyncio.timeout(10):
                 got.append(await asyncio.sleep(0, result=3))
             return got
@@ -551,8 +566,13 @@ class AsyncioTests(SynchronousTestCase):
             start(work(), contextvars.Context(), loop, watch, None).addBoth(
                 results.append
             )
+            given_up = start(work(), contextvars.Context(), loop, watch, None)
+            given_up.addErrback(lambda failure: failure.trap(CancelledError))
+            given_up.cancel()
             loop.call_soon(fires.callback, 2)
             loop.call_later(0.01, fails.errback, ZeroDivisionError())
+            loop.call_later(0.02, late.callback, 4)
+            loop.call_later(0.03, told.callback, 5)
             loop.call_later(0.05, loop.stop)
             loop.run_forever()
 
@@ -560,7 +580,7 @@ class AsyncioTests(SynchronousTestCase):
         thread = threading.Thread(target=run)
         thread.start()
         thread.join(30)
-        self.assertEqual(results, [[1, 2, "failed", 3]])
+        self.assertEqual(results, [[1, 2, "failed", 4, 4, 5, 3]])
         self.assertIsNone(asyncio_loop(Clock()))
 
 

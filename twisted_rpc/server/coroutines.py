@@ -17,6 +17,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.defer import _DefGen_Return as ReturnedValue
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from twisted_rpc.call import calling, without_call
 
@@ -110,6 +111,8 @@ def start(
     """
     if loop is not None:
         task = loop.create_task(_task(coroutine, loop, watch, whose), context=context)
+        # If it is cancelled before its first step, Python would complain of it.
+        task.add_done_callback(lambda _: coroutine.close())
         return Deferred.fromFuture(task)
     try:
         awaited = context.run(coroutine.send, None)
@@ -210,8 +213,34 @@ def _awaiting_both(
         value, error = None, None
         try:
             if isinstance(awaited, Deferred):
-                value = yield from awaited.asFuture(loop).__await__()
+                value = yield from _future_of(awaited, loop).__await__()
             else:
                 value = yield awaited
         except BaseException as raised:  # noqa: BLE001 - as in _rest
             error = raised
+
+
+def _future_of(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> Any:
+    """
+    What C{asFuture} does, but that the result stays: who awaits C{deferred} does not
+    take what he is sent, but what it then holds.
+    """
+    future = loop.create_future()
+
+    def succeeded(result: Any) -> Any:
+        if not future.done():
+            future.set_result(result)
+        return result
+
+    def failed(failure: Failure) -> None:
+        if not future.done():
+            error: Any = failure.value
+            future.set_exception(error)
+
+    def ended(_: Any) -> None:
+        if future.cancelled():
+            deferred.cancel()
+
+    deferred.addCallbacks(succeeded, failed)
+    future.add_done_callback(ended)
+    return future
