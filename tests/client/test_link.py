@@ -954,6 +954,25 @@ class ReentryTests(ScriptedCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
+    def test_an_id_of_two_sessions(self) -> None:
+        """
+        A server that gives the id of a session that it has forgotten to a new one
+        does not get what was sent in the old one: it could run again.
+        """
+        connection = self.started()
+        outcome = self.watch(self.shop.buy(1))
+        self.server.on_hello = lambda each: each.welcome("s1", resumed=False)
+        connection.drop()
+        self.advance(0.5)
+        self.assertEqual(len(self.server.frames), 1)
+        self.assertGreater(self.client.counters()["broken"], 0)
+        self.server.on_hello = Scripted.welcome
+        self.advance(5)
+        self.assertEqual(self.ids(), ["s1:1", "s1:1"])
+        self.server.here.reply(self.server.here.calls[0])
+        self.pump()
+        self.ended(outcome, 7)
+
     def test_when_a_question_has_no_answer(self) -> None:
         """
         A call that is made as a question fails, because the connection was lost,

@@ -137,8 +137,13 @@ class ClientProtocol(FrameProtocol):
         Something that concerns the connection.
         """
         if isinstance(message, Welcomed):
+            welcome = message.welcome
+            if welcome.session == self.link.session and not welcome.resumed:
+                # What has run could run again there, under the same id.
+                self._broken("it has forgotten a session, and gives its id again")
+                return
             self.pending = self.link.pending
-            self.link.welcomed(self, message.welcome)
+            self.link.welcomed(self, welcome)
         elif isinstance(message, PlainServer):
             self.link.plain_server(self)
         elif isinstance(message, HelloRefused):
