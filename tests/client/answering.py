@@ -23,7 +23,15 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from tests.client.scripted import Message, Scripted, Server, plain
-from twisted_rpc import Client, RetryPolicy, RPCError, with_options
+from twisted_rpc import (
+    CircuitBreaker,
+    Client,
+    Request,
+    RetryPolicy,
+    RPCError,
+    with_options,
+)
+from twisted_rpc.call import calling
 from twisted_rpc.client.interceptors import hedging
 from twisted_rpc.client.interceptors.latency import Latency
 from twisted_rpc.idl import load_idl_text
@@ -49,10 +57,15 @@ NAMES: Final = ("look", "kept", "part", "find", "put", "buy", "buy", "note")
 #: Methods whose calls may share an answer; an answer to them may be so old.
 SHARED: Final = {"look": 0.0, "kept": 2.0, "part": 2.0}
 
+#: Seconds that a call of a server has, for which another is made.
+OUTER: Final = (*[None] * 6, 0.5, 2.0)
 TENANTS: Final = (None, None, None, "a", "b")
 TIMEOUTS: Final = (1.0, 1.0, 4.0, 0.3)
 PAUSES: Final = (0.0, 0.01, 0.05, 0.3, 1.1, 2.2)
 ONCE: Final = RetryPolicy(max_attempts=1)
+BREAKER: Final = CircuitBreaker(
+    window=6, minimum=3, open_for=0.2, probes=2, chance=lambda: 0.5
+)
 PATIENT: Final = RetryPolicy(initial=0.02, maximum=0.1, chance=lambda: 1.0)
 
 #: An answer to no call.
@@ -90,6 +103,7 @@ REACTIONS: Final = (
     "call",
     "call",
     "close",
+    "reopen",
 )
 
 #: One step: what, and numbers that say with which.
@@ -102,6 +116,7 @@ class Ask:
     What a caller wants.
 
     @ivar rest: an argument that makes no difference to a cache.
+    @ivar outer: seconds that the call has for which it is made, if any.
     """
 
     service: str
@@ -112,6 +127,7 @@ class Ask:
     timeout: float
     retry: Any
     waits: bool
+    outer: float | None = None
 
 
 @dataclass(eq=False)
@@ -136,6 +152,12 @@ class Asked:
         """Of which method."""
         return self.ask.method
 
+    @property
+    def time(self) -> float:
+        """Seconds that it has."""
+        outer = self.ask.outer
+        return self.ask.timeout if outer is None else min(self.ask.timeout, outer)
+
     def __str__(self) -> str:
         """Its call."""
         return f"{self.ask.service}.{self.method}({self.params}) for {self.ask.tenant}"
@@ -147,12 +169,14 @@ class Came:
     An attempt, as the server knows it.
 
     @ivar reply: the bytes that answered it.
+    @ivar refused: they say that it did not run.
     """
 
     connection: Scripted
     message: Message
     session: str
     reply: bytes = b""
+    refused: bool = False
 
     @property
     def id(self) -> str:
@@ -167,9 +191,12 @@ class World:
     @ivar faults: what must not happen and did.
     """
 
-    def __init__(self, *, is_plain: bool, coalesce: bool, room: int, keys: int) -> None:
+    def __init__(
+        self, *, is_plain: bool, is_guarded: bool, coalesce: bool, room: int, keys: int
+    ) -> None:
         """
         @param is_plain: the servers speak the plain profile.
+        @param is_guarded: the client has a circuit breaker.
         @param room: how many calls they take at once.
         @param keys: which arguments there are: few, so that many calls are alike.
         """
@@ -206,6 +233,7 @@ class World:
             coalesce=coalesce,
             ping=0,
             max_connections=2,
+            circuit_breaker=BREAKER if is_guarded else None,
         )
         self.proxies = {
             "Left": self.client.proxy(idl.ILeft),
@@ -288,6 +316,7 @@ class World:
             reply["error"] = ext["code"]
         if ext and not self.is_plain:
             reply["ext"] = ext
+        came.refused = ext.get("executed") == "no"
         self.said[came.id] = self.clock.seconds()
         came.reply = json.dumps(reply).encode()
         came.connection.send_raw(came.reply)
@@ -347,6 +376,7 @@ class World:
         """
         Make a call.
         """
+        other = option
         option, key = divmod(option, 3)
         option, whose = divmod(option, len(TENANTS))
         option, timeout = divmod(option, len(TIMEOUTS))
@@ -361,9 +391,10 @@ class World:
                 TIMEOUTS[timeout],
                 (None, ONCE)[patience == 1],
                 patience == 2,
+                OUTER[option // 2 % len(OUTER)],
             ),
             reaction,
-            option,
+            other,
         )
 
     def make(self, ask: Ask, reaction: str = "nothing", other: int = 0) -> None:
@@ -384,18 +415,32 @@ class World:
             wait_for_ready=ask.waits,
         )
         made = self.clock.seconds()
-        deferred = getattr(proxy, ask.method)(*params)
+        method = getattr(proxy, ask.method)
+        deferred = self._within(ask.outer, method, *params)
         asked = Asked(ask, params, made, reaction, other, deferred)
-        self.asked.append(asked)
         deferred.addBoth(self._ended, asked)
+        self.asked.append(asked)
         deferred.addErrback(lambda failure: failure.trap(_Raised))
+
+    def _within(self, outer: float | None, does: Any, *params: Any) -> Any:
+        """
+        Do something for a call that has so many seconds left.
+        """
+        if outer is None:
+            return does(*params)
+        deadline = self.clock.seconds() + outer
+        trace = {"traceparent": f"00-{self.numbers}"}
+        call = Request(None, b"", "", deadline, self.client, metadata=trace)
+        return call.run(does, *params)
 
     def _ended(self, result: Any, asked: Asked) -> None:
         asked.results.append(result)
         now = self.clock.seconds()
         if len(asked.results) > 1:
             self.fault(asked, "ended twice")
-        if now > asked.made + asked.ask.timeout + 0.0501:
+        if calling() is not None and not asked.given_up and asked in self.asked:
+            self.fault(asked, "ended within a call that is not its own")
+        if now > asked.made + asked.time + 0.0501:
             self.fault(asked, f"ended {now - asked.made:.3f} s after it was made")
         if isinstance(result, Failure):
             own = CancelledError if asked.given_up else RPCError
@@ -439,7 +484,10 @@ class World:
             elif asked.reaction == "call":
                 self.call(asked.other, asked.other // 2, asked.other // 3, "nothing")
             elif asked.reaction == "close":
-                self.client.close()
+                self._within((None, 1.0)[asked.other % 2], self.client.close)
+            elif asked.reaction == "reopen":
+                self.client.pool.open()
+                self.call(asked.other, asked.other // 2, asked.other // 3, "nothing")
         finally:
             self.depth -= 1
         if asked.reaction == "raise":
@@ -453,7 +501,7 @@ class World:
         if going:
             asked = going[which % len(going)]
             asked.given_up = True
-            asked.deferred.cancel()
+            self._within((None, 1.0)[which // 8 % 2], asked.deferred.cancel)
 
     def fault(self, asked: Asked, what: str) -> None:
         """
@@ -514,9 +562,14 @@ class World:
 
     def _do_again(self, a: int, b: int, c: int) -> None:
         """
-        Say once more what was said.
+        Say once more what was said; but that an attempt was refused, which would be
+        the answer to the next one.
         """
-        said = [each for each in self.came if each.reply and not each.connection.lost]
+        said = [
+            each
+            for each in self.came
+            if each.reply and not each.connection.lost and not each.refused
+        ]
         if said:
             came = said[a % len(said)]
             came.connection.send_raw(came.reply)
@@ -726,6 +779,7 @@ def random_steps(seed: int) -> tuple[list[Step], dict[str, Any]]:
     ]
     options = {
         "is_plain": chance.random() < 0.25,
+        "is_guarded": chance.random() < 0.25,
         "coalesce": chance.random() < 0.5,
         "room": chance.choice((1, 2, 3, 64)),
         "keys": chance.randrange(len(KEYS)),

@@ -44,6 +44,7 @@ class AnswersTests(SynchronousTestCase):
             st.tuples(st.sampled_from(STEPS), _number, _number, _number), max_size=60
         ),
         is_plain=st.sampled_from((False, False, False, True)),
+        is_guarded=st.sampled_from((False, False, True)),
         coalesce=st.booleans(),
         room=st.sampled_from((3, 1, 2, 64)),
         keys=st.integers(0, len(KEYS) - 1),

@@ -25,7 +25,7 @@ from tests.client.scripted import (
     plain,
 )
 from twisted_rpc import Client, Limits, Request, RPCError, with_options
-from twisted_rpc.call import Answer, Responder
+from twisted_rpc.call import Answer, Responder, calling
 from twisted_rpc.errors import Code
 from twisted_rpc.testing.network import MemoryTransport
 
@@ -111,6 +111,48 @@ class LifeTests(ScriptedCase):
         self.successResultOf(self.client.close())
         self.advance(2)
         self.quiet()
+
+    def test_started_again_as_it_closes(self) -> None:
+        """
+        A client that is started again by who is told of the end takes calls, and
+        ends them in time.
+        """
+        self.started()
+        self.endpoint.factory = None
+        outcomes: list[Outcome] = []
+
+        def again(_: Failure) -> None:
+            self.client.startService()
+            patient = with_options(self.shop, timeout=1.0, wait_for_ready=True)
+            outcomes.append(Outcome(patient.look(2), self.clock))
+
+        self.shop.look(1).addErrback(again)
+        self.pump()
+        stopped = self.client.stopService()
+        self.advance(1.1)
+        self.successResultOf(stopped)
+        self.told(outcomes[0], "UNAVAILABLE", "no")
+
+    def test_for_nobody(self) -> None:
+        """
+        Who is told as another call is given up, or as the client is closed, is not
+        told for the call of a server for which that is done.
+        """
+        for does in ("cancel", "close"):
+            self.server.on_hello = lambda connection: connection.welcome(
+                limits__max_inflight=1
+            )
+            self.started()
+            first = self.shop.buy(1)
+            hurried = with_options(self.shop, timeout=0.6)
+            hurried._rpc_targets["buy"].median = 1.0
+            second = hurried.buy(2).addErrback(lambda _: calling())
+            self.advance(0.5)
+            outer = Request(None, b"", "", self.clock.seconds() + 9, self.client)
+            ends = first.cancel if does == "cancel" else self.client.close
+            outer.run(ends)
+            self.failureResultOf(first)
+            self.assertIsNone(self.successResultOf(second))
 
     def test_given_up_as_it_closes(self) -> None:
         """

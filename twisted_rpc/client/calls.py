@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_rpc.call import Request
+from twisted_rpc.call import Request, without_call
 from twisted_rpc.client.inheriting import passed_on
 from twisted_rpc.client.retry import (
     MAX_ATTEMPTS,
@@ -264,7 +264,8 @@ class Call(Deferred[Any]):
         self._stop()
         self.pool.queue.discard(self)
         if self.link is not None:
-            self.link.cancelled(self)
+            # Others may be told of their calls, which are not for that of the caller.
+            without_call(self.link.cancelled, self)
 
     def delay(self, error: RPCError) -> float | None:
         """

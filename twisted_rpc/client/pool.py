@@ -508,8 +508,21 @@ class Pool:
         @return: fires when no connection is left.
         """
         self.closing = True
+        # Those of now: the client may be opened again before they end.
+        protocols = set(self.protocols)
+        without_call(self._close)
+        protocols &= self.protocols.keys()
+        done: Deferred[None] = Deferred()
+        if protocols:
+            self._idle[done] = protocols
+        else:
+            done.callback(None)
+        return done
+
+    def _close(self) -> None:
         # Before anybody is told: who makes a call then, or gives one up, finds
-        # nothing that would be sent.
+        # nothing that would be sent; who opens the client again, a new one.
+        self._stop_timers()
         self._link = None
         waiting = list(self.queue)
         self.queue.clear()
@@ -525,14 +538,6 @@ class Pool:
             question.failed(_closed())
         for link in (*self.links, *self.retired):
             link.close()
-        self._stop_timers()
-        done: Deferred[None] = Deferred()
-        if self.protocols:
-            # Those of now: the client may be opened again before they end.
-            self._idle[done] = set(self.protocols)
-        else:
-            done.callback(None)
-        return done
 
     def open(self) -> None:
         """

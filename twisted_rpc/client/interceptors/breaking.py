@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from twisted_rpc.call import Answer, Request, Responder
+from twisted_rpc.call import Answer, Request, Responder, without_call
 from twisted_rpc.client.interceptors.outcomes import served
 from twisted_rpc.errors import Code, RPCError
 
@@ -179,7 +179,8 @@ class Circuits:
         if circuit.allows(now):
             return circuit
         for _ in self._circuits[1:]:
-            self._pool.go_elsewhere()
+            # Others may be told of their calls.
+            without_call(self._pool.go_elsewhere)
             circuit = self._circuits[self._pool.address]
             if circuit.allows(now):
                 return circuit
