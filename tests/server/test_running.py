@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import (
-    CancelledError,
     Deferred,
     inlineCallbacks,
     returnValue,
@@ -542,6 +541,7 @@ class AsyncioTests(SynchronousTestCase):
         fails: Deferred[int] = Deferred()
         late: Deferred[int] = Deferred()
         told: Deferred[int] = Deferred()
+        stops: Deferred[int] = Deferred()
 
         @types.coroutine
         def tells() -> Any:
@@ -555,6 +555,10 @@ class AsyncioTests(SynchronousTestCase):
             except ZeroDivisionError:
                 got.append("failed")
             got += [await late, await late, await tells()]
+            try:
+                await stops
+            except RuntimeError as error:
+                got.append(str(error))
             async with asyncio.timeout(10):
                 got.append(await asyncio.sleep(0, result=3))
             return got
@@ -563,24 +567,26 @@ class AsyncioTests(SynchronousTestCase):
 
         def run() -> None:
             watch = Watch(loop.time, 9.0, lambda whose, held: None)
-            start(work(), contextvars.Context(), loop, watch, None).addBoth(
-                results.append
-            )
+            done = start(work(), contextvars.Context(), loop, watch, None)
+            done.addBoth(results.append)
+            done.addBoth(lambda _: loop.stop())
             given_up = start(work(), contextvars.Context(), loop, watch, None)
-            given_up.addErrback(lambda failure: failure.trap(CancelledError))
+            given_up.addErrback(lambda failure: failure.trap(asyncio.CancelledError))
             given_up.cancel()
             loop.call_soon(fires.callback, 2)
             loop.call_later(0.01, fails.errback, ZeroDivisionError())
             loop.call_later(0.02, late.callback, 4)
             loop.call_later(0.03, told.callback, 5)
-            loop.call_later(0.05, loop.stop)
+            loop.call_later(0.04, stops.errback, StopIteration())
+            loop.call_later(20, loop.stop)
             loop.run_forever()
 
         # This thread may have a loop already: that of the reactor.
         thread = threading.Thread(target=run)
         thread.start()
         thread.join(30)
-        self.assertEqual(results, [[1, 2, "failed", 4, 4, 5, 3]])
+        stopped = "a Deferred failed with StopIteration"
+        self.assertEqual(results, [[1, 2, "failed", 4, 4, 5, stopped, 3]])
         self.assertIsNone(asyncio_loop(Clock()))
 
 

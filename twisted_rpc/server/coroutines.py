@@ -235,6 +235,9 @@ def _future_of(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> Any:
     def failed(failure: Failure) -> None:
         if not future.done():
             error: Any = failure.value
+            if isinstance(error, StopIteration):
+                # No future takes one; in a coroutine it is this.
+                error = RuntimeError("a Deferred failed with StopIteration")
             future.set_exception(error)
 
     def ended(_: Any) -> None:
