@@ -50,8 +50,8 @@ class Conversation:
         self.network = MemoryNetwork()
         self.idl = load_idl_text(idl)
         registry = Registry()
-        (service,) = self.idl.__idl__.services.values()
-        registry.register(service, implementation)
+        for service in self.idl.__idl__.services.values():
+            registry.register(service, implementation)
         self.server = Server(
             registry, reactor=self.clock, wall=self.clock.seconds, **options
         )
@@ -134,9 +134,9 @@ class Conversation:
         self, request_id: str, method: str, params: Any, **more: Any
     ) -> dict[str, Any]:
         """
-        @return: a request to the only service.
+        @return: a request to the first service.
         """
-        (service,) = self.idl.__idl__.services
+        service = next(iter(self.idl.__idl__.services))
         return {
             "request_id": request_id,
             "service": service,

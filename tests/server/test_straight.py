@@ -8,8 +8,8 @@ import json
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from itertools import pairwise, product
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +17,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.raw import Conversation
+from tests.raw import Conversation, RawPeer
 from tests.taken import taken
 from twisted_rpc import Limits, RPCError, current_call, threaded, transport
 from twisted_rpc.call import calling
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.steps import MemorySteps
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code
 from twisted_rpc.server.protocol import ServerProtocol
@@ -30,6 +31,7 @@ from twisted_rpc.server.straight import StraightProtocol
 IDL = """
 service Work {
     int add(int a, int b);
+    int sub(int a, int b);
     @readonly int peek(int a);
     @idempotent string text(int length);
     int later(int a);
@@ -41,6 +43,15 @@ service Work {
     @deprecated("gone soon") int old(int a);
     int thread(int a);
     string wrong();
+    @idempotent oneway void tell(int a);
+    int nest(int a);
+}
+
+service Rest {
+    int add(int a, int b);
+    int peek(int a);
+    @readonly int nest(int a);
+    @deprecated("gone soon") int sub(int a, int b);
 }
 """
 
@@ -51,18 +62,22 @@ COLOUR: ContextVar[str] = ContextVar("colour", default="none")
 class Work:
     """
     Notes what ran, and what it saw.
+
+    @ivar nested: called while a call runs, once.
     """
 
     def __init__(self, clock: Any) -> None:
         self.clock = clock
         self.log: list[tuple[Any, ...]] = []
         self.waiting: list[Deferred[int]] = []
+        self.nested: list[Callable[[], object]] = []
 
     def _note(self, *what: Any) -> None:
         call = current_call()
         self.log.append(
             (
                 *what,
+                call.service,
                 call.name,
                 call.id.partition(":")[2],
                 call.seq,
@@ -77,6 +92,11 @@ class Work:
         """The sum."""
         self._note(a, b)
         return a + b
+
+    def sub(self, a: int, b: int) -> int:
+        """The difference."""
+        self._note(a, b)
+        return a - b
 
     def peek(self, a: int) -> int:
         """Itself."""
@@ -144,6 +164,17 @@ class Work:
         self._note()
         return 5
 
+    def tell(self, a: int) -> None:
+        """Nothing."""
+        self._note(a)
+
+    def nest(self, a: int) -> int:
+        """Itself, when what comes meanwhile has been handed on."""
+        self._note(a)
+        if self.nested:
+            self.nested.pop()()
+        return a
+
 
 def frame(
     session: str,
@@ -154,13 +185,15 @@ def frame(
     timeout: int = 10_000,
     ack: int = 1,
     more: str = "",
-    layout: str = '{"request_id":"%s","method":"%s","params":%s,"timestamp":1.5,"service":"Work","ext":{%s}}',
+    service: str = "Work",
+    layout: str = '{"request_id":"%s","method":"%s","params":%s,"timestamp":1.5,"service":"%s","ext":{%s}}',
 ) -> bytes:
     """
     A request, as our own client writes it but for what is said otherwise.
     """
     ext = f'"timeout":{timeout},"ack":{ack}{more}'
-    return (layout % (f"{session}:{seq}", method, params.decode(), ext)).encode()
+    given = f"{session}:{seq}", method, params.decode(), service, ext
+    return (layout % given).encode()
 
 
 def framed(frames: list[bytes]) -> bytes:
@@ -170,19 +203,46 @@ def framed(frames: list[bytes]) -> bytes:
     return b"".join(len(each).to_bytes(4, "big") + each for each in frames)
 
 
+class Line(NamedTuple):
+    """
+    A connection: its peer, its session, and the server's end.
+    """
+
+    peer: RawPeer
+    session: str
+    protocol: ServerProtocol
+
+
 class Told:
     """
     A server, and a peer that sends it frames.
+
+    @ivar lines: its connections, as far as their state is told.
     """
 
     def __init__(self, **options: Any) -> None:
         self.work = Work(None)
         self.talk = Conversation(IDL, self.work, **options)
         self.work.clock = self.talk.clock
-        self.peer, self.session = self.talk.extended()
-        (self.protocol,) = self.talk.server.factory.shared.connections
+        self.shared: Any = self.talk.server.factory.shared
+        self.store: Any = self.shared.store
+        self.use(self.join())
+
+    def use(self, line: Line) -> None:
+        """
+        From here on this is its connection.
+        """
+        self.lines = [line]
+        self.peer, self.session, self.protocol = line
         self.kept: Any = self.protocol.session
-        self.store: Any = self.talk.server.factory.shared.store
+        self.work.log.clear()
+
+    def join(self, **hello: Any) -> Line:
+        """
+        Open another connection.
+        """
+        peer, session = self.talk.extended(**hello)
+        return Line(peer, session, [*self.shared.connections][-1])
 
     def tell(self, frames: list[bytes]) -> list[Any]:
         """
@@ -211,28 +271,19 @@ class Told:
         """
         What is left behind in the server.
         """
-        kept, store = self.kept, self.store
-        shared = self.talk.server.factory.shared
-        figures = shared.counters.figures(self.protocol.frames_received)
+        shared = self.shared
+        received = sum(line.protocol.frames_received for line in self.lines)
+        figures = shared.counters.figures(received)
         # How the answers were cut into writes is no matter.
         figures.pop("limits.output", None)
         return {
-            "records": {
-                seq: (
-                    record.method,
-                    record.params,
-                    record.state,
-                    re.sub("error_id [0-9a-f]+", "", str(record.outcome)),
-                    record.size,
-                )
-                for seq, record in kept.records.items()
-            },
-            "floor": kept.floor,
-            "bytes": (kept.bytes, store.bytes),
-            "running": (kept.running, shared.dispatch.running),
-            "inflight": self.protocol.inflight,
+            "sessions": [_remembered(line.protocol.session) for line in self.lines],
+            "bytes": self.store.bytes,
+            "running": shared.dispatch.running,
+            "connections": [
+                (line.protocol.inflight, line.protocol.closing) for line in self.lines
+            ],
             "figures": figures,
-            "closing": self.protocol.closing,
             "log": self.work.log,
         }
 
@@ -244,6 +295,27 @@ class Told:
             each.callback(7)
         self.work.waiting.clear()
         self.talk.pump()
+
+
+def _remembered(session: Any) -> dict[str, Any]:
+    """
+    What a server remembers of a session.
+    """
+    return {
+        "records": {
+            seq: (
+                record.method,
+                record.params,
+                record.state,
+                re.sub("error_id [0-9a-f]+", "", str(record.outcome)),
+                record.size,
+            )
+            for seq, record in session.records.items()
+        },
+        "floor": session.floor,
+        "bytes": session.bytes,
+        "running": session.running,
+    }
 
 
 def plain(answers: list[Any], session: str) -> list[Any]:
@@ -258,6 +330,13 @@ def plain(answers: list[Any], session: str) -> list[Any]:
         if "error_id" in answer.get("ext", {}):
             answer["ext"]["error_id"] = answer["error"] = "some"
     return found
+
+
+def _instead(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """
+    A frame in which one text stands for another.
+    """
+    return lambda data: framed([data.replace(old, new, 1)])
 
 
 class StraightTests(SynchronousTestCase):
@@ -345,8 +424,9 @@ class StraightTests(SynchronousTestCase):
         before.
         """
         whole = len(framed([frame("0" * 32, 8)]))
+        told = self.start()
         for cut in range(1, whole):
-            told = Told()
+            told.use(told.join())
             data = framed([frame(told.session, seq) for seq in range(1, 9)])
             at = len(data) - whole + cut
             early = told.tell_bytes(data[:at])
@@ -355,20 +435,21 @@ class StraightTests(SynchronousTestCase):
             (last,) = told.tell_bytes(data[at:])
             self.assertEqual(last["result"], 8, cut)
             self.assertFalse(told.protocol.closing)
-            told.talk.close()
+            told.peer.transport.loseConnection()
 
     def test_segments(self) -> None:
         """
         A turn of a client may come in segments of any size.
         """
+        told = self.start()
         for size in (*range(1, 180, 25), *range(1300, 1461, 5)):
-            told = Told()
+            told.use(told.join())
             data = framed([frame(told.session, seq) for seq in range(1, 65)])
             answers = told.tell_bytes(
                 *(data[at : at + size] for at in range(0, len(data), size))
             )
             self.assertEqual([each["result"] for each in answers], [8] * 64, size)
-            told.talk.close()
+            told.peer.transport.loseConnection()
 
     def test_shorter_alike(self) -> None:
         """
@@ -425,7 +506,7 @@ class StraightTests(SynchronousTestCase):
                 [frame(told.session, 1)]
                 + [frame(told.session, seq, params=params) for seq in range(2, 9)]
             )
-            self.assertEqual({each[5] for each in told.work.log}, {b"[5,3]"})
+            self.assertEqual({each[-4] for each in told.work.log}, {b"[5,3]"})
             (answer,) = told.tell(
                 [frame(told.session, 8, params=params, more=',"attempt":2')]
             )
@@ -449,7 +530,7 @@ class StraightTests(SynchronousTestCase):
             self.assertEqual([each["result"] for each in answers], [4, 4, 4])
         told = self.start()
         told.tell([frame(told.session, seq, "thread", b"[4]") for seq in (1, 2)])
-        while told.talk.server.factory.shared.threads.outstanding:
+        while told.shared.threads.outstanding:
             told.talk.clock.wait_for_thread(10)
             told.talk.pump()
         self.assertEqual([each["result"] for each in told.peer.frames[-2:]], [4, 4])
@@ -570,47 +651,6 @@ class StraightTests(SynchronousTestCase):
             [("hold", 300)],
         )
 
-    def test_one_behind_another(self) -> None:
-        """
-        Of whatever methods calls come together, of one that goes the long way too,
-        each runs its own.
-        """
-        kinds = [
-            ("add", b"[5,3]"),
-            ("peek", b"[1]"),
-            ("later", b"[1]"),
-            ("soon", b"[1]"),
-            ("awaited", b"[1]"),
-            ("fail", b'["rpc"]'),
-            ("seen", b"[1]"),
-            ("hold", b"[1]"),
-            ("old", b"[1]"),
-            ("thread", b"[1]"),
-            ("wrong", b"[]"),
-            ("missing", b"[1]"),
-        ]
-        for one, other in product(kinds, repeat=2):
-            told = self.start()
-            told.tell(
-                [
-                    frame(told.session, seq, *kind)
-                    for seq, kind in enumerate((one, one, other, other, one), 1)
-                ]
-            )
-            ran = [
-                (name.removeprefix("Work."), params)
-                for *_, name, _, _, params, _, _, _ in told.work.log
-            ]
-            self.assertEqual(
-                ran,
-                [
-                    kind
-                    for kind in (one, one, other, other, one)
-                    if kind[0] not in {"thread", "missing"}
-                ],
-            )
-            self.flushLoggedErrors()
-
     def test_drained_meanwhile(self) -> None:
         """
         Nothing is started once an implementation has let the server drain.
@@ -621,7 +661,7 @@ class StraightTests(SynchronousTestCase):
             "add",
             lambda a, b: [told.talk.server.factory.drain(5.0), a + b][1],
         )
-        registered = told.talk.server.factory.shared.methods.table["Work"]["add"]
+        registered = told.shared.methods.table["Work"]["add"]
         registered.function = told.work.add
         answers = told.tell([frame(told.session, seq) for seq in (1, 2, 3)])
         codes = [
@@ -658,7 +698,7 @@ class StraightTests(SynchronousTestCase):
         told = self.start()
         other = told.talk.connect()
         told.talk.hello(other, session=told.session)
-        (protocol,) = {*told.talk.server.factory.shared.connections} - {told.protocol}
+        (protocol,) = {*told.shared.connections} - {told.protocol}
         again = frame(told.session, 2, "hold", b"[2]")
         hold = told.work.hold
 
@@ -667,7 +707,7 @@ class StraightTests(SynchronousTestCase):
                 protocol.dataReceived(len(again).to_bytes(4, "big") + again)
             return hold(milliseconds)
 
-        table = told.talk.server.factory.shared.methods.table["Work"]
+        table = told.shared.methods.table["Work"]
         table["hold"].function = holding
         before = len(other.frames)
         answers = told.tell(
@@ -685,6 +725,112 @@ class StraightTests(SynchronousTestCase):
         # Once it has ended, it is answered from its record.
         (answer,) = told.talk.say(other, again)
         self.assertEqual((answer["result"], answer["ext"]), (2, {"replayed": True}))
+
+    def test_repeated_straight_while_it_runs(self) -> None:
+        """
+        Nor does one that comes by a connection whose next call it is.
+        """
+        told = self.start()
+        other = told.join(session=told.session)
+        again = framed([frame(told.session, seq, "nest", b"[1]") for seq in (1, 2)])
+        told.work.nested = [lambda: other.protocol.dataReceived(again)]
+        (answer,) = told.tell([frame(told.session, 1, "nest", b"[1]")])
+        self.assertEqual(answer["result"], 1)
+        self.assertEqual([entry[4] for entry in told.work.log], [1, 2])
+        refused, answered = other.peer.frames[1:]
+        self.assertEqual(refused["request_id"], f"{told.session}:1")
+        self.assertIsNone(refused["result"])
+        self.assertEqual(answered["result"], 1)
+        self.assertEqual(sorted(told.kept.records), [1, 2])
+
+    def test_while_one_reads(self) -> None:
+        """
+        While a call runs that only reads, the one before it, which has been
+        acknowledged, is not remembered anew.
+        """
+        told = self.start()
+        other = told.join(session=told.session)
+        told.work.nested = [
+            lambda: other.protocol.dataReceived(framed([frame(told.session, 3)]))
+        ]
+        told.tell(
+            [
+                frame(told.session, 1),
+                frame(told.session, 2, "nest", b"[1]", service="Rest", ack=2),
+            ]
+        )
+        self.assertEqual(len(told.work.log), 3)
+        self.assertEqual(sorted(told.kept.records), [3])
+
+    def test_acknowledged_when_it_has_run(self) -> None:
+        """
+        What a call acknowledges is there while it runs, however it ends.
+        """
+        for name, params in (("nest", b"[1]"), ("fail", b'["rpc"]'), ("later", b"[1]")):
+            told = self.start()
+            seen: list[Any] = []
+
+            def look(
+                *what: Any,
+                note: Any = told.work._note,
+                kept: Any = told.kept,
+                seen: list[Any] = seen,
+            ) -> None:
+                note(*what)
+                seen.append((kept.floor, sorted(kept.records)))
+
+            self.patch(told.work, "_note", look)
+            told.tell(
+                [frame(told.session, 1), frame(told.session, 2, name, params, ack=2)]
+            )
+            self.assertEqual(seen[1], (0, [1, 2]))
+            self.assertEqual((told.kept.floor, sorted(told.kept.records)), (1, [2]))
+            told.end()
+
+    def test_not_legal_behind_another_service(self) -> None:
+        """
+        What is not legal is not taken for a call, whatever stands where its method
+        should.
+        """
+        for text in (b"", b"?", b"[", b'",'):
+            told = self.start()
+            change = _instead(b'","method":"add","params":', text)
+            answers = told.tell_bytes(
+                framed([frame(told.session, 1)])
+                + change(frame(told.session, 2, service="Rest"))
+                + framed([frame(told.session, 2)])
+            )
+            self.assertEqual([each["result"] for each in answers], [8, None, 8])
+            self.assertEqual(answers[1]["ext"]["code"], "INVALID_ARGUMENT")
+            self.assertEqual(len(told.work.log), 2)
+
+    def test_another_store(self) -> None:
+        """
+        Where another store answers later, calls go the straight way that it has no
+        record of: not those of one-way methods that change something.
+        """
+        counter = taken(self)
+        store = MemorySteps(MemoryStore(), lambda: 0.0, lambda: 0.0)
+        told = self.start(dedup=store)
+        for seq, (method, params, straight) in enumerate(
+            (
+                ("add", b"[5,3]", 0),
+                ("peek", b"[1]", 1),
+                ("text", b"[1]", 1),
+                ("tell", b"[1]", 0),
+            ),
+            1,
+        ):
+            counter.frames = 0
+            (answer,) = told.tell([frame(told.session, seq, method, params)])
+            self.assertIsNone(answer["error"])
+            self.assertEqual(counter.frames, straight, method)
+        # Asked again, it has not run twice.
+        (answer,) = told.tell(
+            [frame(told.session, 4, "tell", b"[1]", more=',"attempt":2')]
+        )
+        self.assertEqual(answer["ext"], {"replayed": True})
+        self.assertEqual(len(told.work.log), 4)
 
     def test_room(self) -> None:
         """
@@ -727,13 +873,6 @@ class StraightTests(SynchronousTestCase):
         self.assertEqual(answers[3]["ext"]["code"], "RESOURCE_EXHAUSTED")
 
 
-def _instead(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    """
-    A frame in which one text stands for another.
-    """
-    return lambda data: framed([data.replace(old, new, 1)])
-
-
 def _length(more: int) -> Callable[[bytes], bytes]:
     """
     A frame with a length that is not its own.
@@ -773,36 +912,89 @@ CHANGES: list[Callable[[bytes], bytes]] = [
     _instead(b":", b"\\u003a"),
 ]
 
-#: A request: how far its seq is from the next, and what it says.
-REQUESTS = st.tuples(
-    st.sampled_from([0] * 30 + [-1, -2, -3, 1, 5, 2000]),
-    st.sampled_from(
-        [("add", b"[5,3]")] * 40
-        + [
-            ("add", b"[1,2]"),
-            ("add", b'[1,"2"]'),
-            ("add", b"[1]"),
-            ("add", b"[1,2],"),
-            ("peek", b"[4]"),
-            ("text", b"[60]"),
-            ("text", b"[%s60]" % (b" " * 70)),
-            ("later", b"[1]"),
-            ("soon", b"[1]"),
-            ("awaited", b"[3]"),
-            ("seen", b"[1]"),
-            ("fail", b'["rpc"]'),
-            ("fail", b'["unrun"]'),
-            ("fail", b'["other"]'),
-            ("hold", b"[150]"),
-            ("old", b"[1]"),
-            ("wrong", b"[]"),
-            ("missing", b"[]"),
-        ]
+#: What is called: the service, the method, arguments.  Names and arguments of one
+#: length are told apart by nothing else.
+CALLS = [
+    ("Work", "add", b"[5,3]"),
+    ("Work", "add", b"[15,3]"),
+    ("Work", "sub", b"[5,3]"),
+    ("Rest", "add", b"[5,3]"),
+    # The one only reads, the other is recorded.
+    ("Work", "peek", b"[1]"),
+    ("Rest", "peek", b"[1]"),
+    # These go the long way.
+    ("Rest", "sub", b"[5,3]"),
+    ("None", "add", b"[5,3]"),
+    ("Work", "add", b"[5,x]"),
+    # These go straight, and then are unusual.
+    ("Work", "later", b"[1]"),
+    ("Work", "seen", b"[1]"),
+    ("Work", "fail", b'["rpc"]'),
+    ("Work", "hold", b"[150]"),
+]
+
+#: Further ones.
+MORE_CALLS = [
+    # As many of each service go the long way.
+    *[("Work", "old", b"[1]"), ("Work", "missing", b"[1]")] * 3,
+    *[("Rest", "missing", b"[5,3]"), ("Rest", "missing", b"[1]")] * 3,
+    ("Work", "soon", b"[1]"),
+    ("Work", "awaited", b"[1]"),
+    ("Work", "wrong", b"[]"),
+    ("Work", "tell", b"[1]"),
+    ("Work", "add", b"[1]"),
+    ("Work", "add", b"[1,2],"),
+    ("Work", "text", b"[60]"),
+    ("Work", "text", b"[2000]"),
+    ("Work", "text", b"[%s60]" % (b" " * 70)),
+    ("Work", "fail", b'["unrun"]'),
+    ("Work", "fail", b'["other"]'),
+    ("Work", "hold", b"[1]"),
+    *[("Work", "nest", b"[1]"), ("Rest", "nest", b"[1]")] * 3,
+]
+
+
+class Said(NamedTuple):
+    """
+    A call, as somebody makes it.
+
+    @ivar step: how far its seq is from the next.
+    @ivar ack: how far what it acknowledges is from its seq; C{None}: the same as the
+        one before.
+    @ivar change: what is done to its frame.
+    """
+
+    call: tuple[str, str, bytes]
+    step: int = 0
+    timeout: int = 10_000
+    ack: int | None = None
+    more: str = ""
+    change: Callable[[bytes], bytes] | None = None
+
+
+#: Of each two ways in which a call can differ from the one before, one.
+ALL_SAID = [
+    *map(Said, CALLS),
+    Said(CALLS[0], timeout=20_000),
+    Said(CALLS[0], timeout=100),
+    Said(CALLS[0], ack=0),
+    Said(CALLS[5], ack=-1),
+    Said(CALLS[0], more=',"attempt":2'),
+    Said(CALLS[0], step=-1),
+    *(
+        Said(CALLS[3], change=_instead(b'","method":"add","params":', text))
+        for text in (b"", b"?")
     ),
-    st.sampled_from([10_000] * 20 + [1, 100, 5_000]),
-    st.sampled_from([None] * 20 + [0, -1, -2, -9, 3]),
-    st.sampled_from(
-        [""] * 40
+]
+
+SAID = st.builds(
+    Said,
+    call=st.sampled_from(CALLS * 2 + MORE_CALLS),
+    step=st.sampled_from([0] * 40 + [-1, -2, -3, 1, 5, 2000]),
+    timeout=st.sampled_from([10_000] * 10 + [20_000, 5_000, 100, 1]),
+    ack=st.sampled_from([None] * 10 + [0, -1, -2, -9, 3]),
+    more=st.sampled_from(
+        [""] * 60
         + [
             ',"attempt":2',
             ',"meta":{"a":"b"}',
@@ -811,7 +1003,15 @@ REQUESTS = st.tuples(
             ',"timeout":7',
         ]
     ),
-    st.sampled_from([None] * 10 * len(CHANGES) + CHANGES),
+    change=st.sampled_from([None] * 12 * len(CHANGES) + CHANGES),
+)
+
+#: A few calls: what is told apart badly is more often found beside one another.
+FEW_SAID = st.lists(SAID, min_size=2, max_size=5)
+
+#: How often in a row, and which of those.
+RUNS = st.lists(
+    st.tuples(st.sampled_from([1, 1, 1, 2, 3, 9]), st.integers(0, 4)), max_size=8
 )
 
 #: Where bytes are cut: at some place, or at the next of these texts behind it.
@@ -820,9 +1020,147 @@ CUTS = st.lists(
         st.integers(0, 999),
         st.sampled_from([b',"timestamp"'] * 3 + [b"", b'{"request_id"', b"[", b"}}"]),
     ),
-    min_size=2,
-    max_size=8,
+    max_size=6,
 )
+
+#: A connection, what is sent there, where it is cut, and what comes by another
+#: connection while one of its calls runs.
+TURNS = st.lists(
+    st.tuples(st.sampled_from([0, 0, 0, 1, 2]), RUNS, CUTS, RUNS),
+    min_size=1,
+    max_size=4,
+)
+
+#: Which connection that is: of the same session, or of another.
+BESIDE = {0: 1, 1: 0, 2: 0}
+
+#: Stands for a session, which is different in every server.
+SESSION = "SESSION-" * 4
+
+
+class Author:
+    """
+    Writes what is sent by a connection.
+
+    @ivar seq: the last number.
+    """
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self._ack = 1
+
+    def write_all(self, said: list[Said], runs: list[tuple[int, int]]) -> bytes:
+        """
+        Write calls, each so often.
+        """
+        return b"".join(
+            self.write(said[which % len(said)]) for n, which in runs for _ in range(n)
+        )
+
+    def write(self, said: Said) -> bytes:
+        """
+        Write a call.
+        """
+        number = max(1, self.seq + 1 + said.step)
+        if not said.step:
+            self.seq += 1
+        if said.ack is not None:
+            self._ack = max(1, number + said.ack)
+        service, method, params = said.call
+        made = frame(
+            SESSION,
+            number,
+            method,
+            params,
+            timeout=said.timeout,
+            ack=self._ack,
+            more=said.more,
+            service=service,
+        )
+        return framed([made]) if said.change is None else said.change(made)
+
+
+class Side(Told):
+    """
+    One of two servers that are told the same: by two connections of one session, and
+    one of another.
+    """
+
+    def __init__(self, *, straight: bool) -> None:
+        super().__init__(limits=Limits(max_faults=1_000_000))
+        if not straight:
+            self.shared.straight = None
+        self.peer.transport.loseConnection()
+        self.talk.pump()
+        self.store.end(self.kept)
+
+    def begin(self, max_frame: int) -> None:
+        """
+        Open the connections.
+        """
+        limits = {"max_frame": max_frame}
+        one = self.join(limits=limits)
+        self.lines = [
+            one,
+            self.join(limits=limits, session=one.session),
+            self.join(limits=limits),
+        ]
+        self.work.log.clear()
+
+    def finish(self) -> None:
+        """
+        Let everything end, and see that nothing is left.
+        """
+        self.end()
+        for line in self.lines:
+            line.peer.transport.loseConnection()
+        self.talk.pump()
+        for session in [*self.store.sessions.values()]:
+            self.store.end(session)
+        assert self.store.bytes == 0, self.store.bytes
+
+    def take(self, line: int, data: bytes, meanwhile: bytes) -> list[Any]:
+        """
+        Take bytes by one connection, and others while a call runs.
+
+        @return: all answers.
+        """
+        before = [len(each.peer.frames) for each in self.lines]
+        other = self.lines[BESIDE[line]]
+        self.work.nested = [
+            lambda: other.protocol.dataReceived(self._own(meanwhile, other))
+        ]
+        peer = self.lines[line].peer
+        if not peer.lost:
+            peer.transport.write(self._own(data, self.lines[line]))
+        self.talk.pump()
+        return [
+            plain(each.peer.frames[start:], each.session)
+            for each, start in zip(self.lines, before, strict=True)
+        ]
+
+    @staticmethod
+    def _own(data: bytes, line: Line) -> bytes:
+        return data.replace(SESSION.encode(), line.session.encode())
+
+
+def _all_in_a_row(kinds: int, length: int) -> list[int]:
+    """
+    The shortest row in which all rows of a length stand somewhere (de Bruijn's; by
+    Duval's algorithm).
+    """
+    row: list[int] = []
+    word = [-1]
+    while word:
+        word[-1] += 1
+        if length % len(word) == 0:
+            row += word
+        size = len(word)
+        while len(word) < length:
+            word.append(word[-size])
+        while word and word[-1] == kinds - 1:
+            word.pop()
+    return row
 
 
 class SameTests(SynchronousTestCase):
@@ -835,54 +1173,93 @@ class SameTests(SynchronousTestCase):
         One is several.
         """
         self.patch(transport, "SEVERAL", 1)
+        self.sides: list[Side] = []
+        self.addCleanup(self.close)
 
-    @settings(max_examples=100, deadline=None)
-    @given(
-        st.lists(REQUESTS, min_size=2, max_size=30),
-        st.sampled_from([1] * 4 + [95, 990, 1015, 1026]),
-        CUTS,
-    )
-    def test_same(self, requests: list[Any], first: int, cuts: list[Any]) -> None:
+    def close(self) -> None:
         """
-        Whatever comes together, and however it is cut, is answered, and leaves
-        behind, what it would by the long way.
+        End the servers.
         """
-        straight, other = Told(), Told()
-        other.protocol.straight = None
+        sides, self.sides = self.sides, []
+        for side in sides:
+            side.talk.close()
 
-        def reads(session: str) -> list[bytes]:
-            data, seq, ack = b"", first - 1, 1
-            for step, (method, params), timeout, acked, more, change in requests:
-                number = max(1, seq + 1 + step)
-                if not step:
-                    seq += 1
-                if acked is not None:
-                    ack = max(1, number + acked)
-                made = frame(
-                    session, number, method, params, timeout=timeout, ack=ack, more=more
-                )
-                data += framed([made]) if change is None else change(made)
-            places = (data.find(text, at * len(data) // 1000) for at, text in cuts)
-            ends = sorted({0, len(data), *(at for at in places if at >= 0)})
-            return [data[start:stop] for start, stop in pairwise(ends)]
+    def begin(self, max_frame: int = 4_000_000) -> list[Side]:
+        """
+        Two servers with new connections.
+        """
+        if not self.sides:
+            self.sides = [Side(straight=True), Side(straight=False)]
+        for side in self.sides:
+            side.begin(max_frame)
+        return self.sides
 
-        try:
-            for one, same in zip(
-                reads(straight.session), reads(other.session), strict=True
-            ):
-                found, expected = straight.tell_bytes(one), other.tell_bytes(same)
-                self.assertEqual(
-                    plain(found, straight.session), plain(expected, other.session)
-                )
-                self.assertEqual(straight.state, other.state)
-            straight.end()
-            other.end()
-            self.assertEqual(
-                plain(straight.peer.frames, straight.session),
-                plain(other.peer.frames, other.session),
+    def same(self, line: int, data: bytes, meanwhile: bytes = b"") -> None:
+        """
+        Both take the same, answer the same, and are left in the same state.
+        """
+        found, expected = (side.take(line, data, meanwhile) for side in self.sides)
+        self.assertEqual(found, expected)
+        left, kept = (side.state for side in self.sides)
+        self.assertEqual(left, kept)
+
+    def test_every_three(self) -> None:
+        """
+        Whichever three calls come behind one another.
+        """
+        counter, sides, author = taken(self), self.begin(), Author(0)
+        row = _all_in_a_row(len(ALL_SAID), 3)
+        for start in range(0, len(row), 30):
+            # The last two once more: no three are cut.
+            some = [ALL_SAID[each] for each in row[start : start + 32]]
+            data = author.write(Said(CALLS[0], ack=0)) + b"".join(
+                map(author.write, some)
             )
-            self.assertEqual(straight.state, other.state)
+            self.same(0, data)
+            for side in sides:
+                side.end()
+                side.work.log.clear()
+        for side in sides:
+            side.finish()
+        self.flushLoggedErrors()
+        self.assertGreater(counter.frames, len(row) // 5)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        FEW_SAID,
+        TURNS,
+        st.sampled_from([0] * 4 + [94, 989, 1014, 1025]),
+        st.sampled_from([4_000_000, 1_500]),
+    )
+    def test_same(
+        self, said: list[Said], turns: list[Any], first: int, max_frame: int
+    ) -> None:
+        """
+        Whatever comes together, by whichever connections, and however it is cut.
+        """
+        sides = self.begin(max_frame)
+        try:
+            authors = [Author(first) for _ in range(3)]
+            for line, runs, cuts, inner in turns:
+                beside, before = authors[BESIDE[line]], authors[line].seq
+                data = authors[line].write_all(said, runs)
+                if line != 2:
+                    # The numbers of what runs, once more.
+                    beside.seq = before
+                meanwhile = beside.write_all(said, inner)
+                places = (data.find(text, at * len(data) // 1000) for at, text in cuts)
+                ends = sorted({0, len(data), *(at for at in places if at >= 0)})
+                for start, stop in pairwise(ends):
+                    self.same(line, data[start:stop], meanwhile)
+                    meanwhile = b""
+            for side in sides:
+                side.end()
+            self.same(0, b"")
+            for side in sides:
+                side.finish()
+        except BaseException:
+            # They are not the same any more.
+            self.sides = []
+            raise
         finally:
-            straight.talk.close()
-            other.talk.close()
             self.flushLoggedErrors()

@@ -289,7 +289,7 @@ class Methods:
             # Another store answers later.
             or (
                 not isinstance(self._store, MemoryStore)
-                and schema.delivery in {"once", "transactional"}
+                and self._free.of(schema) in {self._free.recorded, self._free.oneway}
             )
         )
 

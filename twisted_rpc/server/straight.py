@@ -209,12 +209,13 @@ class StraightProtocol(FrameProtocol):
         store, pressure, dispatch = straight.store, straight.pressure, straight.dispatch
         connection, session = self.connection, self.session
         assert session is not None
-        noted, kept, outer = session.noted, session.kept, session.current
+        noted, kept = session.noted, session.kept
         seconds, slow, out = self._seconds, dispatch.slow, self._out
         decode, function, name = method.decode_params, method.function, method.full_name
         encode, recorded = method.encode_result, method.recorded
         first = seq = connection.seq + 1
-        if seq <= session.floor or ack > seq:
+        if seq <= session.floor or ack > seq or session.current is not None:
+            # The last: what runs has caused these calls, by another connection.
             return 0, offset, None, around
         high, endings = successive(connection.prefix, seq)
         known = BEGINNING + high.encode()
@@ -224,7 +225,7 @@ class StraightProtocol(FrameProtocol):
         biggest = min(connection.peer_max_frame, SLICE)
         end = len(data)
         room = free = store.free(session)
-        size = answer_size = written = 0
+        size = answer_size = written = due = 0
         expected = -1
         begin = answer_begin = b""
         responder: Responder | None = None
@@ -249,9 +250,10 @@ class StraightProtocol(FrameProtocol):
                     if found is None or found[3] > seq:
                         break
                     if found[1] is not methods:
-                        middle = head = b"?"
+                        # Its names say something else.
+                        middle = b""
                     tail, methods, deadline, ack = found
-                if not data.startswith(head, offset):
+                if not middle or not data.startswith(head, offset):
                     head = begin + digits
                     if not data.startswith(head, offset):
                         break
@@ -285,12 +287,8 @@ class StraightProtocol(FrameProtocol):
             request = Request(method, params, high + ending, deadline, self, seq)
             offset += size
             seq += 1
-            if recorded:
-                session.current = request
-            if ack:
-                # After the request is classified (D7).
-                straight.release(session, ack)
-                ack = 0
+            session.current = request if recorded else None
+            due, ack = ack, 0
             make_current(request)
             try:
                 result = function(*args)
@@ -327,18 +325,22 @@ class StraightProtocol(FrameProtocol):
                 answer_begin = _pack(answer) + known
             out += (answer_begin, digits, REPLY_RESULT, encoded, reply_tail)
             written += answer
+            if due:
+                # After the request is classified (D7).
+                straight.release(session, due)
+                due = 0
             if written > SLICE or len(context) != 1:
                 # The next call must not see what this one has set.
                 break
         connection.seq = seq - 1
-        session.current = outer
+        session.current = None
         if out:
             # Else somebody has sent them.
             self._out_size += written
         store.count(session, free - room)
         rest: Rest | None = None
         if responder is not None:
-            rest = self._rest(straight, session, request, responder)
+            rest = self._rest(straight, session, request, responder, due)
         elif written > SLICE:
             rest = self._flush
         around = middle, method, (tail, methods, deadline, ack)
@@ -402,9 +404,12 @@ class StraightProtocol(FrameProtocol):
         session: Session,
         request: Request,
         responder: Responder,
+        ack: int,
     ) -> Rest:
         """
         What is left to be done for a call that has run and is unusual.
+
+        @param ack: what it acknowledges; 0: nothing new.
         """
         if request.method.recorded:
             record = session.record_of(request, fingerprint(request.params))
@@ -415,7 +420,15 @@ class StraightProtocol(FrameProtocol):
                 record=record,
                 responder=responder,
             )
-        return partial(self.call, request, responder)
+        answer = partial(self.call, request, responder)
+        if not ack:
+            return answer
+
+        def rest() -> None:
+            answer()
+            straight.release(session, ack)
+
+        return rest
 
     def new_tail(self) -> bytes:
         """
