@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from hypothesis import given, settings
@@ -1223,6 +1223,17 @@ class SameTests(SynchronousTestCase):
             side.finish()
         self.flushLoggedErrors()
         self.assertGreater(counter.frames, len(row) // 5)
+
+    def test_every_ack(self) -> None:
+        """
+        Whatever each of four calls acknowledges: less than itself, or more.
+        """
+        sides, author = self.begin(), Author(0)
+        for acks in product((None, -1, 0, 1, 2), repeat=4):
+            some = [Said(CALLS[0], ack=ack) for ack in acks]
+            self.same(0, b"".join(map(author.write, some)))
+        for side in sides:
+            side.finish()
 
     @settings(max_examples=200, deadline=None)
     @given(
