@@ -22,6 +22,7 @@ from tests.taken import taken
 from twisted_rpc import Limits, RPCError, current_call, threaded, transport
 from twisted_rpc.call import calling
 from twisted_rpc.delivery.memory import MemoryStore
+from twisted_rpc.delivery.records import RECORD_SIZE
 from twisted_rpc.delivery.steps import MemorySteps
 from twisted_rpc.delivery.table import State
 from twisted_rpc.errors import Code
@@ -299,19 +300,24 @@ class Told:
 
 def _remembered(session: Any) -> dict[str, Any]:
     """
-    What a server remembers of a session.
+    What a server remembers of a session; not by L{Session.records}, which makes
+    others of what it finds.
     """
+    records = {
+        seq: (method, params, State.DONE, str(answer), RECORD_SIZE + len(answer))
+        for seq, (method, params, answer) in session.noted.items()
+    }
+    for seq, record in session.kept.items():
+        outcome = re.sub("error_id [0-9a-f]+", "", str(record.outcome))
+        records[seq] = (
+            record.method,
+            record.params,
+            record.state,
+            outcome,
+            record.size,
+        )
     return {
-        "records": {
-            seq: (
-                record.method,
-                record.params,
-                record.state,
-                re.sub("error_id [0-9a-f]+", "", str(record.outcome)),
-                record.size,
-            )
-            for seq, record in session.records.items()
-        },
+        "records": records,
         "floor": session.floor,
         "bytes": session.bytes,
         "running": session.running,
@@ -736,7 +742,7 @@ class StraightTests(SynchronousTestCase):
         told.work.nested = [lambda: other.protocol.dataReceived(again)]
         (answer,) = told.tell([frame(told.session, 1, "nest", b"[1]")])
         self.assertEqual(answer["result"], 1)
-        self.assertEqual([entry[4] for entry in told.work.log], [1, 2])
+        self.assertEqual([entry[-5] for entry in told.work.log], [1, 2])
         refused, answered = other.peer.frames[1:]
         self.assertEqual(refused["request_id"], f"{told.session}:1")
         self.assertIsNone(refused["result"])
@@ -761,6 +767,36 @@ class StraightTests(SynchronousTestCase):
         )
         self.assertEqual(len(told.work.log), 3)
         self.assertEqual(sorted(told.kept.records), [3])
+
+    def test_acknowledged_while_it_runs(self) -> None:
+        """
+        What has been acknowledged before it has ended is not kept.
+        """
+        told = self.start()
+        other = told.join(session=told.session)
+        told.work.nested = [
+            lambda: other.protocol.dataReceived(framed([frame(told.session, 2, ack=2)]))
+        ]
+        told.tell([frame(told.session, 1, "nest", b"[1]"), frame(told.session, 2)])
+        self.assertEqual([entry[-5] for entry in told.work.log], [1, 2])
+        self.assertEqual(sorted(told.kept.records), [2])
+
+    def test_ended_meanwhile(self) -> None:
+        """
+        Nothing is started once an implementation has ended its connection, or has
+        it wait.
+        """
+        for end in ("close", "abort", "stop_frames"):
+            told = self.start()
+            told.work.nested = [getattr(told.protocol, end)]
+            told.tell(
+                [
+                    frame(told.session, 1),
+                    frame(told.session, 2, "nest", b"[1]"),
+                    frame(told.session, 3),
+                ]
+            )
+            self.assertEqual(len(told.work.log), 2, end)
 
     def test_acknowledged_when_it_has_run(self) -> None:
         """
@@ -930,7 +966,7 @@ CALLS = [
     ("Work", "later", b"[1]"),
     ("Work", "seen", b"[1]"),
     ("Work", "fail", b'["rpc"]'),
-    ("Work", "hold", b"[150]"),
+    ("Work", "hold", b"[500]"),
 ]
 
 #: Further ones.
@@ -950,7 +986,6 @@ MORE_CALLS = [
     ("Work", "fail", b'["unrun"]'),
     ("Work", "fail", b'["other"]'),
     ("Work", "hold", b"[1]"),
-    *[("Work", "nest", b"[1]"), ("Rest", "nest", b"[1]")] * 3,
 ]
 
 
@@ -976,7 +1011,8 @@ class Said(NamedTuple):
 ALL_SAID = [
     *map(Said, CALLS),
     Said(CALLS[0], timeout=20_000),
-    Said(CALLS[0], timeout=100),
+    # It is over when the one that holds is.
+    Said(CALLS[0], timeout=500),
     Said(CALLS[0], ack=0),
     Said(CALLS[5], ack=-1),
     Said(CALLS[0], more=',"attempt":2'),
@@ -991,7 +1027,7 @@ SAID = st.builds(
     Said,
     call=st.sampled_from(CALLS * 2 + MORE_CALLS),
     step=st.sampled_from([0] * 40 + [-1, -2, -3, 1, 5, 2000]),
-    timeout=st.sampled_from([10_000] * 10 + [20_000, 5_000, 100, 1]),
+    timeout=st.sampled_from([10_000] * 10 + [20_000, 5_000, 500, 500, 1]),
     ack=st.sampled_from([None] * 10 + [0, -1, -2, -9, 3]),
     more=st.sampled_from(
         [""] * 60
@@ -1007,7 +1043,10 @@ SAID = st.builds(
 )
 
 #: A few calls: what is told apart badly is more often found beside one another.
-FEW_SAID = st.lists(SAID, min_size=2, max_size=5)
+FEW_SAID = st.lists(SAID, min_size=1, max_size=4)
+
+#: And one while which others come.
+NESTING = st.sampled_from([Said((name, "nest", b"[1]")) for name in ("Work", "Rest")])
 
 #: How often in a row, and which of those.
 RUNS = st.lists(
@@ -1086,8 +1125,8 @@ class Side(Told):
     one of another.
     """
 
-    def __init__(self, *, straight: bool) -> None:
-        super().__init__(limits=Limits(max_faults=1_000_000))
+    def __init__(self, limits: Limits, *, straight: bool) -> None:
+        super().__init__(limits=limits)
         if not straight:
             self.shared.straight = None
         self.peer.transport.loseConnection()
@@ -1174,22 +1213,33 @@ class SameTests(SynchronousTestCase):
         """
         self.patch(transport, "SEVERAL", 1)
         self.sides: list[Side] = []
+        self.made: dict[bool, list[Side]] = {}
         self.addCleanup(self.close)
 
     def close(self) -> None:
         """
         End the servers.
         """
-        sides, self.sides = self.sides, []
-        for side in sides:
-            side.talk.close()
+        for sides in self.made.values():
+            for side in sides:
+                side.talk.close()
 
-    def begin(self, max_frame: int = 4_000_000) -> list[Side]:
+    def begin(self, max_frame: int = 4_000_000, *, tight: bool = False) -> list[Side]:
         """
         Two servers with new connections.
+
+        @param tight: they let few calls be in progress.
         """
-        if not self.sides:
-            self.sides = [Side(straight=True), Side(straight=False)]
+        if tight not in self.made:
+            limits = (
+                Limits(max_faults=1_000_000, max_concurrency=2, max_inflight=3)
+                if tight
+                else Limits(max_faults=1_000_000)
+            )
+            self.made[tight] = [
+                Side(limits, straight=straight) for straight in (True, False)
+            ]
+        self.sides = self.made[tight]
         for side in self.sides:
             side.begin(max_frame)
         return self.sides
@@ -1237,18 +1287,24 @@ class SameTests(SynchronousTestCase):
 
     @settings(max_examples=200, deadline=None)
     @given(
-        FEW_SAID,
+        st.builds(lambda few, nesting: [*few, nesting], FEW_SAID, NESTING),
         TURNS,
         st.sampled_from([0] * 4 + [94, 989, 1014, 1025]),
         st.sampled_from([4_000_000, 1_500]),
+        st.booleans(),
     )
     def test_same(
-        self, said: list[Said], turns: list[Any], first: int, max_frame: int
+        self,
+        said: list[Said],
+        turns: list[Any],
+        first: int,
+        max_frame: int,
+        tight: bool,
     ) -> None:
         """
         Whatever comes together, by whichever connections, and however it is cut.
         """
-        sides = self.begin(max_frame)
+        sides = self.begin(max_frame, tight=tight)
         try:
             authors = [Author(first) for _ in range(3)]
             for line, runs, cuts, inner in turns:
@@ -1270,7 +1326,7 @@ class SameTests(SynchronousTestCase):
                 side.finish()
         except BaseException:
             # They are not the same any more.
-            self.sides = []
+            self.made.clear()
             raise
         finally:
             self.flushLoggedErrors()
