@@ -724,6 +724,7 @@ class StraightTests(SynchronousTestCase):
         (refused,) = other.frames[before:]
         self.assertEqual(refused["request_id"], f"{told.session}:2")
         self.assertIsNone(refused["result"])
+        self.assertFalse(told.kept.noted.keys() & told.kept.kept.keys())
         self.assertEqual(sorted(told.kept.records), [1, 2, 3])
         self.assertEqual(
             {record.state for record in told.kept.records.values()}, {State.DONE}
@@ -757,16 +758,18 @@ class StraightTests(SynchronousTestCase):
         told = self.start()
         other = told.join(session=told.session)
         told.work.nested = [
-            lambda: other.protocol.dataReceived(framed([frame(told.session, 3)]))
+            lambda: other.protocol.dataReceived(
+                framed([frame(told.session, 3, ack=2), frame(told.session, 4)])
+            )
         ]
         told.tell(
             [
                 frame(told.session, 1),
-                frame(told.session, 2, "nest", b"[1]", service="Rest", ack=2),
+                frame(told.session, 2, "nest", b"[1]", service="Rest"),
             ]
         )
-        self.assertEqual(len(told.work.log), 3)
-        self.assertEqual(sorted(told.kept.records), [3])
+        self.assertEqual(len(told.work.log), 4)
+        self.assertEqual(sorted(told.kept.records), [3, 4])
 
     def test_acknowledged_while_it_runs(self) -> None:
         """
