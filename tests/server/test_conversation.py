@@ -952,6 +952,26 @@ class LimitTests(ConversationTestCase):
         self.assertTrue(plain.lost)
         self.successResultOf(stopped)
 
+    def test_drain_once_more(self) -> None:
+        """
+        Who came when a server took connections again, before it had drained, is
+        told when it drains once more.
+        """
+        peer, session = self.talk.extended()
+        call = self.talk.request(
+            f"{session}:1", "slow", [1], ext={"timeout": 9000, "ack": 1}
+        )
+        self.talk.say(peer, call)
+        factory = self.talk.server.factory
+        factory.drain(5.0)
+        factory.resume()
+        other, _ = self.talk.extended()
+        factory.drain(5.0)
+        self.talk.pump()
+        self.assertEqual(other.frames[-1]["result"]["reason"], "drain")
+        told = [each for each in peer.frames if each["request_id"] == "$goaway"]
+        self.assertEqual(len(told), 1)
+
     def test_drain_is_bounded(self) -> None:
         """
         A call that does not end is not waited for beyond the bound.

@@ -412,8 +412,9 @@ class RPCServerFactory(ServerFactory):
             self._runs_matter = True
             shared.ended = shared.dispatch.idle = self._end_if_gone
             self._closing = shared.clock.callLater(seconds, self._close)
-            for protocol in tuple(shared.connections):
-                protocol.go_away("drain", seconds)
+        # Each is told once; those that came after it was resumed were not.
+        for protocol in tuple(shared.connections):
+            protocol.go_away("drain", seconds)
         self._end_if_gone()
         return gone
 
