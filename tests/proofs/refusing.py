@@ -105,8 +105,9 @@ async def refusals(
     parts, good = [], not none
     for name, refusing in REFUSING.items():
         costs, refused = await _cost(reactor, refusing, calls)
-        # Of those that a server reads after it was held some have just come.
-        enough = calls * 0.75 if refusing.stall else calls
+        # Of those that a server reads after it was held some have just come; what
+        # these cost is known.
+        enough = calls * 0.5 if refusing.stall else calls
         costs = (costs * calls - accepted * (calls - refused)) / max(1, refused)
         parts.append(f"{name} {costs / accepted:.1f}")
         good = good and refused >= enough and costs <= MOST * accepted
