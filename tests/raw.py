@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.server import Registry, Server
 from twisted_rpc.testing import MemoryClock, MemoryNetwork
+from twisted_rpc.testing.network import settle
 
 
 class RawPeer(Int32StringReceiver):
@@ -75,14 +76,7 @@ class Conversation:
         """
         Deliver everything.
         """
-        busy = True
-        while busy:
-            busy = self.clock.take_calls()
-            busy = self.network.deliver() or busy
-            now = self.clock.seconds()
-            if any(call.getTime() <= now for call in self.clock.getDelayedCalls()):
-                self.clock.advance(0)
-                busy = True
+        settle(self.network, self.clock)
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
         """

@@ -1,12 +1,14 @@
 """
-Which calls a server takes the straight way.
+Which calls a server takes the straight way, and which hold it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from unittest.mock import patch
 
+from twisted.logger import LogEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rpc.server.straight import StraightProtocol
@@ -41,3 +43,15 @@ def taken(case: SynchronousTestCase) -> Taken:
     counter = Taken()
     case.addCleanup(counter.close)
     return counter
+
+
+def held(events: Iterable[LogEvent]) -> list[tuple[str, int]]:
+    """
+    @return: the methods that are said to have held the reactor, and for how many
+        milliseconds.
+    """
+    return [
+        (each["method"], each["milliseconds"])
+        for each in events
+        if "held the reactor" in each["log_format"]
+    ]

@@ -36,6 +36,7 @@ from twisted_rpc.client.interceptors import hedging
 from twisted_rpc.client.interceptors.latency import Latency
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing import MemoryClock, MemoryEndpoint, MemoryNetwork
+from twisted_rpc.testing.network import settle
 
 METHODS: Final = """
     @readonly string look(any key)
@@ -641,13 +642,7 @@ class World:
         """
         Deliver everything.
         """
-        busy = True
-        while busy:
-            busy = self.network.deliver()
-            now = self.clock.seconds()
-            if any(call.getTime() <= now for call in self.clock.getDelayedCalls()):
-                self.clock.advance(0)
-                busy = True
+        settle(self.network, self.clock)
 
     def advance(self, seconds: float) -> None:
         """

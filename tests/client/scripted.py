@@ -21,6 +21,7 @@ from zope.interface import implementer
 from twisted_rpc import Client, RPCError
 from twisted_rpc.idl import load_idl_text
 from twisted_rpc.testing import MemoryClock, MemoryEndpoint, MemoryNetwork
+from twisted_rpc.testing.network import settle
 
 Message = dict[str, Any]
 
@@ -384,13 +385,7 @@ class ScriptedCase(SynchronousTestCase):
         """
         Deliver everything, without time passing.
         """
-        busy = True
-        while busy:
-            busy = self.network.deliver()
-            now = self.clock.seconds()
-            if any(call.getTime() <= now for call in self.clock.getDelayedCalls()):
-                self.clock.advance(0)
-                busy = True
+        settle(self.network, self.clock)
 
     def advance(self, seconds: float, step: float = 0.01) -> None:
         """

@@ -28,6 +28,7 @@ SEQS = st.integers(1, 9)
 IDS = st.sampled_from("abc")
 WHO = st.sampled_from(PRINCIPALS)
 PARAMS = st.sampled_from(["[1]", "[1]", "[1]", "[2]"])
+BEGINNINGS = st.sampled_from(["later", "at once", "raise", "refuse"])
 
 
 class Deduplicating(RuleBasedStateMachine):
@@ -169,7 +170,7 @@ class Deduplicating(RuleBasedStateMachine):
         who=WHO,
         seq=SEQS,
         params=PARAMS,
-        begin=st.sampled_from(["later", "at once", "raise", "refuse"]),
+        begin=BEGINNINGS,
     )
     def ask_in_session(self, who: str, seq: int, params: str, begin: str) -> None:
         """An attempt in a session."""
@@ -187,7 +188,7 @@ class Deduplicating(RuleBasedStateMachine):
         who=WHO,
         name=IDS,
         params=PARAMS,
-        begin=st.sampled_from(["later", "at once", "raise", "refuse"]),
+        begin=BEGINNINGS,
     )
     def ask_without(self, who: str, name: str, params: str, begin: str) -> None:
         """An attempt without a session; the timestamp is that of the first."""

@@ -26,6 +26,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.taken import held
 from twisted_rpc import (
     Client,
     Code,
@@ -308,8 +309,7 @@ class RunningTests(SynchronousTestCase):
         work = self.start()
         with capturedLogs() as events:
             self.pair.result(work.direct(1500))
-        (event,) = [each for each in events if "held the reactor" in each["log_format"]]
-        self.assertEqual((event["method"], event["milliseconds"]), ("direct", 1500))
+        self.assertEqual(held(events), [("direct", 1500)])
 
     def test_slow_later(self) -> None:
         """
@@ -320,8 +320,7 @@ class RunningTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.fire()
         self.assertEqual(self.pair.result(answer), 1200)
-        (event,) = [each for each in events if "held the reactor" in each["log_format"]]
-        self.assertEqual((event["method"], event["milliseconds"]), ("awaited", 1200))
+        self.assertEqual(held(events), [("awaited", 1200)])
 
     def test_slow_generator(self) -> None:
         """
@@ -332,8 +331,7 @@ class RunningTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.fire()
         self.assertEqual(self.pair.result(answer), 1200)
-        (event,) = [each for each in events if "held the reactor" in each["log_format"]]
-        self.assertEqual((event["method"], event["milliseconds"]), ("generated", 1200))
+        self.assertEqual(held(events), [("generated", 1200)])
         answer = work.generated(-5)
         self.fire()
         self.assertEqual(self.pair.result(answer), 5)

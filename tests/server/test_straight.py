@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.raw import Conversation, RawPeer
-from tests.taken import taken
+from tests.taken import held, taken
 from twisted_rpc import Limits, RPCError, current_call, threaded, transport
 from twisted_rpc.call import calling
 from twisted_rpc.delivery.memory import MemoryStore
@@ -648,14 +648,7 @@ class StraightTests(SynchronousTestCase):
         self.assertEqual(answers[1]["ext"]["code"], "DEADLINE_EXCEEDED")
         self.assertEqual(answers[1]["ext"]["executed"], "no")
         self.assertEqual(answers[2]["result"], 8)
-        self.assertEqual(
-            [
-                (each["method"], each["milliseconds"])
-                for each in events
-                if "held the reactor" in each["log_format"]
-            ],
-            [("hold", 300)],
-        )
+        self.assertEqual(held(events), [("hold", 300)])
 
     def test_drained_meanwhile(self) -> None:
         """

@@ -21,6 +21,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rpc.testing.clock import MemoryClock
+
 #: What a socket takes before it says that it is full, and what one read returns.
 BUFFER = 64 * 1024
 
@@ -245,3 +247,18 @@ class MemoryNetwork:
         """
         for end in list(self.transports):
             end.abortConnection()
+
+
+def settle(network: MemoryNetwork, clock: MemoryClock) -> None:
+    """
+    Deliver everything, and make the calls that are due, until nothing happens any
+    more without time passing.
+    """
+    busy = True
+    while busy:
+        busy = clock.take_calls()
+        busy = network.deliver() or busy
+        now = clock.seconds()
+        if any(call.getTime() <= now for call in clock.getDelayedCalls()):
+            clock.advance(0)
+            busy = True

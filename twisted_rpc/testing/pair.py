@@ -14,7 +14,7 @@ from twisted_rpc.client import Client
 from twisted_rpc.server import Server
 from twisted_rpc.testing.clock import MemoryClock
 from twisted_rpc.testing.endpoint import MemoryEndpoint
-from twisted_rpc.testing.network import MemoryNetwork
+from twisted_rpc.testing.network import MemoryNetwork, settle
 
 _T = TypeVar("_T")
 
@@ -50,15 +50,7 @@ class Pair:
         """
         Deliver everything, until nothing happens any more without time passing.
         """
-        busy = True
-        while busy:
-            busy = self.clock.take_calls()
-            busy = self.network.deliver() or busy
-            now = self.clock.seconds()
-            due = any(call.getTime() <= now for call in self.clock.getDelayedCalls())
-            if due:
-                self.clock.advance(0)
-                busy = True
+        settle(self.network, self.clock)
 
     def advance(self, seconds: float, step: float = 0.025) -> None:
         """

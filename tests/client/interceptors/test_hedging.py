@@ -18,6 +18,9 @@ from twisted_rpc.call import Answer
 from twisted_rpc.client.interceptors.hedging import Hedging
 from twisted_rpc.client.interceptors.latency import KEPT, NEEDED, Latency
 
+#: Nobody here looks at it.
+REQUEST: Any = None
+
 
 class LatencyTests(SynchronousTestCase):
     """
@@ -246,18 +249,22 @@ class HedgingTests(AskedCase):
             self.pump()
             self.told(outcome, "DATA_LOSS" if first_ran else "ABORTED", "unknown")
 
+    def knowing(self) -> Hedging:
+        """
+        @return: one that has seen enough calls, which took no time.
+        """
+        hedging = Hedging(self.client.pool, 0.5)
+        for _ in range(NEEDED):
+            hedging(lambda _: b"1")(REQUEST)
+        return hedging
+
     def test_given_up_as_it_is_copied(self) -> None:
         """
         If the call is given up by somebody who is told as the copy is made, the
         copy is given up too.
         """
         self.started()
-        hedging = Hedging(self.client.pool, 0.5)
-        answers: list[Any] = [b"1"] * NEEDED
-        hedged = hedging(lambda request: answers.pop(0))
-        request: Any = None
-        for _ in range(NEEDED):
-            hedged(request)
+        hedging = self.knowing()
         first: Deferred[bytes] = Deferred()
         second: Deferred[bytes] = Deferred()
         legs = iter([first, second])
@@ -268,7 +275,7 @@ class HedgingTests(AskedCase):
                 race.cancel()
             return leg
 
-        race: Any = hedging(respond)(request)
+        race: Any = hedging(respond)(REQUEST)
         self.advance(0.1)
         self.failureResultOf(race, CancelledError)
         # Whose failures nobody needs any more.
@@ -281,15 +288,10 @@ class HedgingTests(AskedCase):
         its answer.
         """
         self.started()
-        hedging = Hedging(self.client.pool, 0.5)
-        answers: list[Any] = [b"1"] * NEEDED
-        hedged = hedging(lambda request: answers.pop(0))
-        request: Any = None
-        for _ in range(NEEDED):
-            hedged(request)
+        hedging = self.knowing()
         second: Deferred[bytes] = Deferred()
-        answers += [Deferred(lambda _: race.cancel()), second]
-        race: Any = hedged(request)
+        answers = iter([Deferred(lambda _: race.cancel()), second])
+        race: Any = hedging(lambda _: next(answers))(REQUEST)
         self.advance(0.1)
         second.callback(b"2")
         self.assertEqual(self.successResultOf(race), b"2")
